@@ -1,0 +1,117 @@
+"""``RolloutRecord``: the evidence of an epoch, from which anybody can recompute every e-value.
+
+A record is kept in pages of at most ``PAGE_WINDOWS`` windows. Closed pages never change, and a stored row never
+changes: the judge reads rows back from here, so that two operators that looked at different moments still judge the
+same numbers.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from controller.api.model import StatusModel
+from controller.api.reasons import Reason
+from controller.api.scalars import Duration
+from controller.api.spec import Analysis
+from controller.api.status import Revision, Time
+
+PAGE_WINDOWS: Final = 100
+"""Windows on one page."""
+
+_Name = Annotated[str, Field(max_length=253)]
+_Number = Annotated[str, Field(max_length=32)]
+_Text = Annotated[str, Field(max_length=1024)]
+
+
+class ArmCounts(StatusModel):
+    """One arm's counts in one window; ``effective`` ones are what the judge uses (deflated by the design effect)."""
+
+    total: Annotated[_Number, Field(description="Requests.")]
+    bad: Annotated[_Number, Field(description="Bad ones among them.")]
+    effective_total: Annotated[_Number, Field(description="Requests after deflation.")]
+    effective_bad: Annotated[_Number, Field(description="Bad ones after deflation.")]
+    pods: Annotated[int | None, Field(ge=0, description="Pods that were counted.")] = None
+
+
+class Row(StatusModel):
+    """One metric in one window: counts of both arms, or why there are none."""
+
+    metric: Annotated[_Name, Field(description="The metric.")]
+    stable: Annotated[ArmCounts | None, Field(description="Stable's counts.")] = None
+    candidate: Annotated[ArmCounts | None, Field(description="The candidate's counts.")] = None
+    skipped: Annotated[Reason | None, Field(description="Why the window does not count for this metric.")] = None
+    message: Annotated[_Text, Field(description="What was found, when skipped.")] = ""
+
+
+class RecordedWindow(StatusModel):
+    """One window; (transition, number) is its key within the epoch."""
+
+    transition: Annotated[int, Field(ge=0, description="The transition that it belongs to.")]
+    number: Annotated[int, Field(ge=0, description="Its number within the transition.")]
+    weight: Annotated[int, Field(ge=0, le=100, description="Desired percent in it.")]
+    start: Annotated[Time, Field(description="Its first edge.")]
+    end: Annotated[Time, Field(description="Its last edge.")]
+    observed_weight: Annotated[_Number | None, Field(description="What the counters saw.")] = None
+    rows: Annotated[tuple[Row, ...], Field(max_length=20, description="One per metric.")]
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(transition, number)."""
+        return (self.transition, self.number)
+
+
+class FrozenMetric(StatusModel):
+    """What was resolved for a metric when the epoch started."""
+
+    metric: Annotated[_Name, Field(description="The metric.")]
+    margin: Annotated[_Number, Field(description="Effective margin.")]
+    bad: Annotated[_Text, Field(description="Selector of the bad ones.")]
+    total: Annotated[_Text, Field(description="Selector of all.")]
+    history_total: Annotated[_Number | None, Field(description="Stable's requests before the epoch.")] = None
+    history_bad: Annotated[_Number | None, Field(description="Bad ones among them.")] = None
+
+
+class FrozenAnalysis(StatusModel):
+    """All that the judge needs besides the rows; it never changes within an epoch."""
+
+    hash: Annotated[str, Field(max_length=64, description="Hash of analysis, steps and interval.")]
+    attempt: Annotated[int, Field(ge=1, description="The how many-th epoch for this pair.")]
+    alpha: Annotated[_Number, Field(description="Error bound of this attempt.")]
+    steps: Annotated[tuple[int, ...], Field(max_length=20, description="Steps of the strategy.")]
+    interval: Annotated[Duration, Field(description="Length of a window.")]
+    horizon: Annotated[int, Field(ge=2, description="Windows of the deadline: horizon of the restart mixture.")]
+    min_requests: Annotated[int, Field(ge=0, description="Judged requests per arm before a promotion.")]
+    harm_budget: Annotated[_Number | None, Field(description="Where the strategy sets one.")] = None
+    design_effect: Annotated[_Number, Field(description="Of the counts per pod.")] = "1"
+    noise_floor: Annotated[_Number, Field(description="Of the margin.")] = "0"
+    analysis: Annotated[Analysis, Field(description="As the spec had it.")]
+    metrics: Annotated[tuple[FrozenMetric, ...], Field(max_length=20, description="As it was resolved.")]
+
+
+class RecordedDecision(StatusModel):
+    """One decision with its reason."""
+
+    transition: Annotated[int, Field(ge=0, description="The transition after it.")]
+    at: Annotated[Time, Field(description="When.")]
+    phase: Annotated[_Name, Field(description="The phase after it.")]
+    weight: Annotated[int, Field(ge=0, le=100, description="The desired weight after it.")]
+    reason: Annotated[Reason, Field(description="Why, in one word.")]
+    message: Annotated[_Text, Field(description="Why, in a sentence.")]
+
+
+class RolloutRecordSpec(StatusModel):
+    """One page of the record of an epoch."""
+
+    rollout: Annotated[_Name, Field(description="The ModelRollout.")]
+    rollout_uid: Annotated[_Name, Field(description="Its uid.")]
+    epoch: Annotated[int, Field(ge=1, description="The epoch.")]
+    page: Annotated[int, Field(ge=0, description="The page.")]
+    stable: Annotated[Revision, Field(description="What served.")]
+    candidate: Annotated[Revision, Field(description="What was tried.")]
+    frozen: Annotated[FrozenAnalysis, Field(description="What the judge needs besides the rows.")]
+    windows: Annotated[tuple[RecordedWindow, ...], Field(max_length=PAGE_WINDOWS, description="In order.")] = ()
+    decisions: Annotated[tuple[RecordedDecision, ...], Field(max_length=200, description="In order.")] = ()
+    verdict: Annotated[
+        Literal["Promoted", "RolledBack", "Withdrawn", "Superseded"] | None,
+        Field(description="How the epoch ended."),
+    ] = None

@@ -1,0 +1,213 @@
+"""``ModelRollout.status``: what the operator knows and has decided. Only the operator writes it."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainSerializer
+
+from controller.api.model import StatusModel
+from controller.api.reasons import Action, ConditionType, Phase, Reason
+from controller.api.verdicts import Role, Verdict
+
+
+def format_time(moment: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC, with the milliseconds that window edges need."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    return text.removesuffix(".000") + "Z"
+
+
+Time = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+_Text = Annotated[str, Field(max_length=1024)]
+_Name = Annotated[str, Field(max_length=253)]
+_Number = Annotated[str, Field(max_length=32)]
+
+
+class Revision(StatusModel):
+    """What an arm runs."""
+
+    deployment: Annotated[_Name, Field(description="The Deployment.")]
+    service: Annotated[_Name, Field(description="The Service of its pods.")]
+    hash: Annotated[str, Field(max_length=64, description="Hash of the pod template.")]
+    images: Annotated[tuple[_Text, ...], Field(max_length=20, description="Images of its containers.")] = ()
+    model_version: Annotated[_Name | None, Field(description="Version of the model, where the spec names it.")] = None
+    proven: Annotated[bool, Field(description="It has carried all the traffic.")] = False
+    ready: Annotated[bool | None, Field(description="Backup only: all its pods are ready.")] = None
+
+    def same_as(self, other: "Revision | None") -> bool:
+        """Whether both are the same template of the same Deployment."""
+        return other is not None and (self.deployment, self.hash) == (other.deployment, other.hash)
+
+
+class TrafficStatus(StatusModel):
+    """The split: wanted, written and seen. All weights are percent of requests for the candidate."""
+
+    desired_weight: Annotated[int, Field(ge=0, le=100, description="What the current transition wants.")] = 0
+    applied_weight: Annotated[int, Field(ge=0, le=100, description="What the router was seen to hold.")] = 0
+    applied_transition: Annotated[int, Field(ge=0, description="The transition that the router was seen to hold.")] = 0
+    applied_at: Annotated[
+        Time | None, Field(description="When that was confirmed; window 0 starts 2 scrapes later.")
+    ] = None
+    observed_weight: Annotated[_Number | None, Field(description="What the counters saw in the newest window.")] = None
+    reachable_weight: Annotated[_Number | None, Field(description="Router service: what the ready pods allow.")] = None
+    diverted_at: Annotated[Time | None, Field(description="When this epoch's first weight was confirmed.")] = None
+
+
+class WindowStatus(StatusModel):
+    """How far the analysis has come."""
+
+    number: Annotated[int, Field(ge=0, description="Windows of this epoch so far, skipped ones included.")] = 0
+    counted: Annotated[int, Field(ge=0, description="Of these, judged with requests of both arms.")] = 0
+    in_step: Annotated[int, Field(ge=0, description="Counted ones since the current transition.")] = 0
+    next: Annotated[int, Field(ge=0, description="Number of the next window within the transition.")] = 0
+    last_counted_at: Annotated[Time | None, Field(description="End of the newest counted window.")] = None
+
+
+class ArmPair(StatusModel):
+    """One figure for each arm."""
+
+    stable: Annotated[_Number | None, Field(description="Stable's.")] = None
+    candidate: Annotated[_Number | None, Field(description="The candidate's.")] = None
+
+
+class EvidenceStatus(StatusModel):
+    """E-values so far; a decision needs ``needed``."""
+
+    worse: Annotated[_Number, Field(description="For worse than the margin.")]
+    not_worse: Annotated[_Number, Field(description="For not worse than the margin.")]
+    needed: Annotated[_Number, Field(description="What decides: 1/alpha.")]
+
+
+class MetricStatus(StatusModel):
+    """What is known about one metric."""
+
+    name: Annotated[_Name, Field(description="The metric.")]
+    role: Annotated[Role, Field(description="Its role.")]
+    verdict: Annotated[Verdict, Field(description="Its verdict now.")]
+    rates: Annotated[ArmPair, Field(description="Share of bad requests per arm, over the judged windows.")] = ArmPair()
+    difference: Annotated[_Number | None, Field(description="Candidate's rate minus stable's.")] = None
+    interval: Annotated[
+        tuple[_Number, ...] | None,
+        Field(max_length=2, description="Confidence interval of the difference, valid at every look."),
+    ] = None
+    evidence: Annotated[EvidenceStatus | None, Field(description="Both ways.")] = None
+    requests: Annotated[ArmPair, Field(description="Judged requests per arm.")] = ArmPair()
+    margin: Annotated[_Number | None, Field(description="Effective margin, frozen for the epoch.")] = None
+    forecast: Annotated[_Text | None, Field(description="What is still needed for a verdict.")] = None
+    state: Annotated[Reason, Field(description="Counted, or why the newest window was not.")] = Reason.NO_WINDOW_YET
+
+
+class AnalysisStatus(StatusModel):
+    """The comparison of this epoch."""
+
+    attempt: Annotated[int, Field(ge=1, description="The how many-th epoch for this pair of revisions.")] = 1
+    alpha: Annotated[_Number, Field(description="Error bound of this attempt: alpha * 6 / (pi^2 * attempt^2).")]
+    calibration: Annotated[_Text, Field(description="What is assumed about noise between pods.")]
+    frozen: Annotated[str, Field(max_length=64, description="Hash of analysis, steps and interval of this epoch.")]
+    started_at: Annotated[Time, Field(description="When the epoch started.")]
+    deadline_from: Annotated[int, Field(ge=0, description="Counted windows at which the deadline began to run.")] = 0
+    verdict: Annotated[Verdict, Field(description="Over all metrics.")] = Verdict.NO_DATA
+    metrics: Annotated[
+        tuple[MetricStatus, ...],
+        Field(
+            max_length=20,
+            description="Per metric.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+
+
+class RedFlag(StatusModel):
+    """Something that needs no statistics."""
+
+    reason: Annotated[Reason, Field(description="Which one.")]
+    message: Annotated[_Text, Field(description="What was found, where.")]
+    at: Annotated[Time, Field(description="When it was seen.")]
+
+
+class LastRequest(StatusModel):
+    """The answer to the newest command of a person."""
+
+    id: Annotated[str, Field(max_length=128, description="Its id.")]
+    action: Annotated[Action | None, Field(description="What was asked.")] = None
+    accepted: Annotated[bool, Field(description="Whether it was carried out.")]
+    message: Annotated[_Text, Field(description="What was done, or why not.")]
+    at: Annotated[Time, Field(description="When it was answered.")]
+
+
+class Rejected(StatusModel):
+    """A revision that is not tried again until it changes or a person requests ``retry``."""
+
+    deployment: Annotated[_Name, Field(description="The Deployment.")]
+    hash: Annotated[str, Field(max_length=64, description="Hash of its pod template.")]
+    reason: Annotated[Reason, Field(description="Why.")]
+    epoch: Annotated[int, Field(ge=0, description="In which epoch.")]
+
+
+class PastEpoch(StatusModel):
+    """One line of history."""
+
+    epoch: Annotated[int, Field(ge=0, description="The epoch.")]
+    stable: Annotated[Revision, Field(description="What served.")]
+    candidate: Annotated[Revision, Field(description="What was tried.")]
+    outcome: Annotated[Literal["Promoted", "RolledBack", "Withdrawn", "Superseded"], Field(description="How it ended.")]
+    reason: Annotated[Reason, Field(description="Why.")]
+    message: Annotated[_Text, Field(description="In words.")]
+    windows: Annotated[int, Field(ge=0, description="Counted windows.")]
+    started_at: Annotated[Time, Field(description="When it began.")]
+    finished_at: Annotated[Time, Field(description="When it ended.")]
+
+
+class Attempts(StatusModel):
+    """How often a pair of revisions was tried, so that trying again is no way round the error bound."""
+
+    stable: Annotated[str, Field(max_length=320, description="Deployment/hash that served.")]
+    candidate: Annotated[str, Field(max_length=320, description="Deployment/hash that was tried.")]
+    count: Annotated[int, Field(ge=1, description="Epochs so far.")]
+
+
+class Condition(StatusModel):
+    """A metav1.Condition."""
+
+    type: Annotated[ConditionType, Field(description="The question.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="The answer.")]
+    reason: Annotated[Reason, Field(description="Why, in one word.")]
+    message: Annotated[str, Field(max_length=4096, description="Why, in a sentence.")] = ""
+    last_transition_time: Annotated[Time, Field(description="When the answer last changed.")]
+    observed_generation: Annotated[int, Field(ge=0, description="The generation that it speaks of.")] = 0
+
+
+class ModelRolloutStatus(StatusModel):
+    """The whole status."""
+
+    observed_generation: Annotated[int, Field(ge=0, description="The generation that this speaks of.")] = 0
+    phase: Annotated[Phase | None, Field(description="Where the rollout stands.")] = None
+    held_from: Annotated[Phase | None, Field(description="Paused, Stalled, Suspended: the phase to go back to.")] = None
+    message: Annotated[_Text, Field(description="One sentence that a person can act on.")] = ""
+    reason: Annotated[Reason | None, Field(description="Why the rollout is in this phase.")] = None
+    epoch: Annotated[int, Field(ge=0, description="Attempts to move from one revision to another, counted.")] = 0
+    transition: Annotated[int, Field(ge=0, description="Committed changes of the desired world, counted.")] = 0
+    step: Annotated[str | None, Field(max_length=16, description="Position in strategy.steps, as 2/4.")] = None
+    step_index: Annotated[int, Field(ge=0, description="Position in strategy.steps; 0 before the first.")] = 0
+    stable: Annotated[Revision | None, Field(description="What serves.")] = None
+    candidate: Annotated[Revision | None, Field(description="What is tried.")] = None
+    backup: Annotated[Revision | None, Field(description="The previous stable, warm.")] = None
+    traffic: Annotated[TrafficStatus, Field(description="The split.")] = TrafficStatus()
+    window: Annotated[WindowStatus, Field(description="How far the analysis has come.")] = WindowStatus()
+    analysis: Annotated[AnalysisStatus | None, Field(description="The comparison of this epoch.")] = None
+    red_flags: Annotated[tuple[RedFlag, ...], Field(max_length=10, description="What needs no statistics.")] = ()
+    last_request: Annotated[LastRequest | None, Field(description="Answer to the newest command.")] = None
+    rejected: Annotated[tuple[Rejected, ...], Field(max_length=50, description="Not tried again.")] = ()
+    attempts: Annotated[tuple[Attempts, ...], Field(max_length=50, description="Tries per pair of revisions.")] = ()
+    history: Annotated[tuple[PastEpoch, ...], Field(max_length=50, description="Past epochs, newest first.")] = ()
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(
+            max_length=20,
+            description="Standard conditions.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = ()
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """Return the condition of that type, or None while it was never set."""
+        return next((each for each in self.conditions if each.type is kind), None)
