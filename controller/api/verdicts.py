@@ -1,22 +1,40 @@
-"""Words of the judge: roles of metrics and verdicts on them."""
+"""The words in which a comparison is asked for and answered: roles, verdicts, ways to advance."""
 
 from enum import StrEnum
 
+__all__ = ["Advance", "Role", "Verdict"]
+
 
 class Role(StrEnum):
-    """What a metric may decide."""
+    """What a metric may cause.
+
+    ``RedFlag`` rolls back on a threshold, without statistics and outside of alpha. ``Guardrail`` and
+    ``Target`` are gating: both sides of the comparison count. ``Watch`` is shown and has no weight.
+    """
 
     RED_FLAG = "RedFlag"
     GUARDRAIL = "Guardrail"
     TARGET = "Target"
     WATCH = "Watch"
 
+    @property
+    def gating(self) -> bool:
+        """Whether a promotion needs this metric's evidence and a roll-back may rest on it."""
+        return self in (Role.GUARDRAIL, Role.TARGET)
+
 
 class Verdict(StrEnum):
-    """What the evidence says."""
+    """What the evidence so far says about the candidate, per metric or over all of them."""
 
     NOT_WORSE = "NotWorse"
     WORSE = "Worse"
     UNDECIDED = "Undecided"
     INVALID = "Invalid"
     NO_DATA = "NoData"
+
+
+class Advance(StrEnum):
+    """When the next step may be entered: as soon as the harm budget allows it, or after its windows."""
+
+    BUDGETED = "Budgeted"
+    FIXED = "Fixed"

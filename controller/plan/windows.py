@@ -1,7 +1,7 @@
 """Deterministic windows: which stretches of time are judged, computed from status alone.
 
-Window k of a transition is ``[start + k·interval, start + (k+1)·interval)`` with ``start = appliedAt + 2 scrapes``, and it
-is due at its end plus ``settle``. A restarted operator therefore asks for exactly the windows that were missed.
+Window k of a transition is ``[start + k·interval, start + (k+1)·interval)`` with ``start = appliedAt + 2 scrapes``,
+and it is due at its end plus ``settle``. A restarted operator therefore asks for exactly the windows that were missed.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The world as the planner sees it: frozen models that ``observe`` fills and ``plan`` reads.
 
-``None`` and empty always mean "seen, and not there"; what could not be read at all raises in ``observe`` and the turn is
-tried again, so that silence never looks like an answer.
+``None`` and empty always mean "seen, and not there"; what could not be read at all raises in ``observe`` and the turn
+is tried again, so that silence never looks like an answer.
 """
 
 from dataclasses import dataclass, field
