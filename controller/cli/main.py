@@ -1,0 +1,58 @@
+"""The command line: finds the subcommand's module and hands over to it.
+
+A module is imported only when its command was typed, so that ``judge`` starts without kopf and ``crds`` without scipy.
+Each module offers ``add_parser(subparsers)``, which adds one parser and sets its default ``run`` to a function from the
+parsed arguments to the exit code.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, cast
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a subcommand lives, and its line in the overview."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "judge": Command("controller.cli.judge", "judge a RolloutRecord or a file of windows again, offline"),
+    "crds": Command("controller.cli.crds", "print the CustomResourceDefinitions"),
+}
+"""What needs no running operator; the process that steers rollouts adds its own in ``controller.__main__``."""
+
+
+def main(
+    argv: Sequence[str] | None = None, *, commands: Mapping[str, Command] = COMMANDS, program: str | None = None
+) -> int:
+    """Run the subcommand that the arguments name.
+
+    Args:
+        argv: arguments without the program's name; the process's own by default.
+        commands: which subcommands there are.
+        program: name in the usage text.
+
+    Returns:
+        The exit code.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser(words, commands, program).parse_args(words)
+    return cast("Callable[[argparse.Namespace], int]", arguments.run)(arguments)
+
+
+def _parser(words: Sequence[str], commands: Mapping[str, Command], program: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Roll out ML models on statistics.")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    typed = next((word for word in words if not word.startswith("-")), None)
+    for name, command in commands.items():
+        if name == typed:
+            import_module(command.module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=command.summary)
+    return parser
