@@ -1,5 +1,28 @@
 """Evidence to verdict: pure statistics on counts, valid at every look.
 
 Knows nothing about Kubernetes, Prometheus, time or the state of a rollout; numbers come in, numbers and a
-verdict go out.
+verdict go out. Everything is oriented "bad = 1": a higher rate is worse. Evidence is an e-value: under the
+hypothesis it speaks against it exceeds 1/α with probability at most α, however often one looks.
+
+Sources are named with the formulas, F1 to F12: ``_ratio`` holds one window of a ratio metric, ``_mixture`` how
+windows add up, ``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch.
 """
+
+from controller.judge._evidence import ALARM, Evidence, PerArm, RatioTest
+from controller.judge._margin import alpha_for_attempt, forecast_requests, resolve_margin
+from controller.judge._ratio import Arm, History, Window
+from controller.judge._trial import Trial
+
+__all__ = [
+    "ALARM",
+    "Arm",
+    "Evidence",
+    "History",
+    "PerArm",
+    "RatioTest",
+    "Trial",
+    "Window",
+    "alpha_for_attempt",
+    "forecast_requests",
+    "resolve_margin",
+]

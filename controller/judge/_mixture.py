@@ -29,8 +29,9 @@ def log_add(a: float, b: float) -> float:
 class Plain:
     """The product over windows for each alternative, and the mean over the alternatives (F1).
 
-    ``Plain.start(size)`` has evidence 1. A window without alternatives (nothing lies beyond the line) leaves
-    the evidence as it is.
+    Attributes:
+        logs: log of the product, per alternative.
+        log_value: log evidence.
     """
 
     logs: tuple[float, ...]
@@ -92,9 +93,7 @@ class Restart:
 
 
 def _multiply(logs: tuple[float, ...], factors: tuple[float, ...]) -> tuple[float, ...]:
-    # Fewer factors than alternatives happens only next to the edges of (0, 1); the missing ones bet nothing.
-    padded = factors + (0.0,) * (len(logs) - len(factors))
-    return tuple(value + factor for value, factor in zip(logs, padded, strict=True))
+    return tuple(value + factor for value, factor in zip(logs, factors, strict=True))
 
 
 def _log(weight: float) -> float:

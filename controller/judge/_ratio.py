@@ -88,25 +88,21 @@ class History:
 
 
 def worse_alternatives(rate: float, margin: float) -> tuple[float, ...]:
-    """Candidate rates beyond the line ``rate + margin``, by odds ratio; empty where no rate lies beyond it."""
+    """Candidate rates beyond the line ``rate + margin``, by odds ratio. One that would not be is the line."""
     line = rate + margin
-    if line >= 1.0:
-        return ()
+    if line >= 1.0 - RATE_FLOOR:
+        return (line,) * len(ODDS_RATIOS)
     odds = line / (1.0 - line)
-    rates = (_inside(odds * ratio / (1.0 + odds * ratio)) for ratio in ODDS_RATIOS)
-    return tuple(alternative for alternative in rates if alternative > line)
+    return tuple(max(line, _inside(odds * ratio / (1.0 + odds * ratio))) for ratio in ODDS_RATIOS)
 
 
 def not_worse_alternatives(rate: float, margin: float) -> tuple[float, ...]:
-    """Candidate rates short of the line ``rate + margin``, by fractions of the margin; empty at margin 0."""
+    """Candidate rates short of the line ``rate + margin``, by fractions of the margin; at margin 0 the line."""
     line = rate + margin
-    rates = (_inside(rate + fraction * margin) for fraction in MARGIN_FRACTIONS)
-    return tuple(alternative for alternative in rates if alternative < line)
+    return tuple(min(line, _inside(rate + fraction * margin)) for fraction in MARGIN_FRACTIONS)
 
 
-def log_factors(
-    window: Window, *, rate: float, margin: float, alternatives: tuple[float, ...]
-) -> tuple[float, ...]:
+def log_factors(window: Window, *, rate: float, margin: float, alternatives: tuple[float, ...]) -> tuple[float, ...]:
     """Natural log e-value of one window for each alternative, against the null bounded by ``margin``.
 
     Args:
@@ -114,22 +110,25 @@ def log_factors(
         rate: the guess for stable's rate, chosen before the window was seen.
         margin: δ in (−1, 1); the null is "candidate ≤ stable + δ" for alternatives beyond the line
             ``rate + δ`` and "candidate ≥ stable + δ" for alternatives short of it.
-        alternatives: candidate rates in (0, 1), chosen before the window was seen.
+        alternatives: candidate rates, chosen before the window was seen; one on the line bets nothing.
     """
-    n0, n1 = window.stable.total, window.candidate.total
-    bad0, bad1 = window.stable.bad, window.candidate.bad
-    good0, good1 = n0 - bad0, n1 - bad1
-    factors = []
-    for alternative in alternatives:
-        s0 = projection(rate, alternative, margin=margin, weights=(n0, n1))
-        s1 = s0 + margin
-        factors.append(
-            bad1 * log(alternative / s1)
-            + good1 * log((1.0 - alternative) / (1.0 - s1))
-            + bad0 * log(rate / s0)
-            + good0 * log((1.0 - rate) / (1.0 - s0))
-        )
-    return tuple(factors)
+    line = rate + margin
+    return tuple(
+        0.0 if alternative == line else _log_factor(window, rate=rate, margin=margin, alternative=alternative)
+        for alternative in alternatives
+    )
+
+
+def _log_factor(window: Window, *, rate: float, margin: float, alternative: float) -> float:
+    stable, candidate = window.stable, window.candidate
+    s0 = projection(rate, alternative, margin=margin, weights=(stable.total, candidate.total))
+    s1 = s0 + margin
+    return (
+        candidate.bad * log(alternative / s1)
+        + (candidate.total - candidate.bad) * log((1.0 - alternative) / (1.0 - s1))
+        + stable.bad * log(rate / s0)
+        + (stable.total - stable.bad) * log((1.0 - rate) / (1.0 - s0))
+    )
 
 
 def projection(rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:

@@ -1,0 +1,68 @@
+"""What is settled before the first window: the effective margin, the error per attempt; and a forecast."""
+
+from decimal import Decimal
+from math import log, pi
+
+from controller.judge._ratio import History
+
+__all__ = ["alpha_for_attempt", "forecast_requests", "resolve_margin"]
+
+
+def resolve_margin(absolute: Decimal | None, relative: Decimal | None, history: History | None) -> float:
+    """The effective margin δ, the larger of ``absolute`` and ``relative × stable's rate in the history``.
+
+    Raises:
+        ValueError: neither is given, a relative one comes without history, or δ is outside of [0, 1).
+    """
+    if absolute is None and relative is None:
+        msg = "expected a margin, absolute or relative; found neither"
+        raise ValueError(msg)
+    candidates = [] if absolute is None else [float(absolute)]
+    if relative is not None:
+        rate = history.rate if history is not None else None
+        if rate is None:
+            msg = f"a relative margin ({relative}) needs stable's history; found none: give an absolute margin alone"
+            raise ValueError(msg)
+        candidates.append(float(relative) * rate)
+    margin = max(candidates)
+    if not 0.0 <= margin < 1.0:
+        msg = f"expected an effective margin of at least 0 and below 1, found {margin:g}"
+        raise ValueError(msg)
+    return margin
+
+
+def alpha_for_attempt(alpha: float, attempt: int) -> float:
+    """Error probability of the k-th epoch (k ≥ 1) for the same two revisions: α·6/(π²k²).
+
+    Sums to α over all attempts, so that trying again is no way round the error bound.
+    """
+    if attempt < 1:
+        msg = f"expected an attempt of 1 or more, found {attempt}"
+        raise ValueError(msg)
+    return alpha * 6.0 / (pi * attempt) ** 2
+
+
+def forecast_requests(
+    *, stable: float, candidate: float, margin: float, share: float, log_evidence: float, alpha: float
+) -> float | None:
+    """Candidate requests still needed until the evidence is decisive, if both rates stay as they are.
+
+    Within about 35 % of simulated runs (statistics §2.4). None where the difference lies on the margin.
+
+    Args:
+        stable: stable's rate.
+        candidate: candidate's rate.
+        margin: effective margin.
+        share: candidate's share of the requests, in (0, 1).
+        log_evidence: what there is: not-worse where the difference is below the margin, else worse.
+        alpha: error probability of the epoch.
+    """
+    line = min(stable + margin, 1.0)
+    gap = candidate - line
+    if gap == 0.0:
+        return None
+    remaining = -log(alpha) - log_evidence
+    if remaining <= 0.0:
+        return 0.0
+    middle = 0.5 * (candidate + line)
+    return 2.0 * middle * (1.0 - middle) / (1.0 - share) / gap**2 * (remaining + 1.5)
