@@ -75,7 +75,7 @@ def _build(program: Program, source: Path, draft: Path) -> None:
     if go is None:
         raise ClusterError("go is missing: the cluster's programs are built from source; install Go 1.26 or newer")
     link = " ".join(("-s", "-w", *program.link))
-    command = [go, "build", *COMPILE, f"-ldflags={link}", "-o", draft / program.module, "."]
+    command: list[str | Path] = [go, "build", *COMPILE, f"-ldflags={link}", "-o", draft / program.module, "."]
     log = cache_folder() / "logs" / f"{program.module}.log"
     run_long(program.title, command, log=log, cwd=source, environment=_merged(os.environ, ENVIRONMENT))
     for name in program.names:

@@ -77,7 +77,17 @@ class Authority:
             return certificate
         certificate.unlink(missing_ok=True)
         configuration.write_text(text)
-        command = ["openssl", "req", "-x509", *ELLIPTIC, "-noenc", "-days", VALID_DAYS, "-config", configuration]
+        command: list[str | Path] = [
+            "openssl",
+            "req",
+            "-x509",
+            *ELLIPTIC,
+            "-noenc",
+            "-days",
+            VALID_DAYS,
+            "-config",
+            configuration,
+        ]
         run([*command, "-extensions", section, *signer, "-keyout", self.folder / f"{file}.key", "-out", certificate])
         return certificate
 

@@ -55,7 +55,8 @@ class Supervisor:
     def record(self, name: str) -> str:
         """Write the pid file of the calling process."""
         pid = os.readlink("self", dir_fd=self.machine)
-        with open(os.open(f"{pid}/stat", os.O_RDONLY, dir_fd=self.machine), encoding="ascii", errors="replace") as stat:
+        descriptor = os.open(f"{pid}/stat", os.O_RDONLY, dir_fd=self.machine)
+        with os.fdopen(descriptor, encoding="ascii", errors="replace") as stat:
             started = stat.read().rpartition(")")[2].split()[19]
         file = self.folder / "pids" / name
         file.write_text(f"{pid} {started}\n")
@@ -114,7 +115,12 @@ class Supervisor:
         say(f"starting {component.name}")
         with (self.folder / "logs" / f"{component.name}.log").open("ab") as log:
             component.process = subprocess.Popen(
-                component.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, preexec_fn=bind
+                component.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=bind,  # noqa: PLW1509 (this process has one thread)
             )
         component.not_before = time.monotonic() + PAUSE_SECONDS
 
