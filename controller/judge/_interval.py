@@ -6,17 +6,25 @@ mirrored. That takes one null at a time to fail, so the interval misses the trut
 process, at any time and on either side. Bad and good change places for the second side: "below δ" for bad
 requests is "above −δ" for good ones; so one computation serves both.
 
-All δ, sides and alternatives of a window are one numpy array: 1,320 projections at once.
+All δ, sides and alternatives of a window are one numpy array: 660 projections at once.
 """
 
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log
+from sys import float_info
 
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.judge._ratio import MARGIN_FRACTIONS, ODDS_RATIOS, RATE_FLOOR, Window
+from controller.judge._ratio import (
+    MARGIN_FRACTIONS,
+    MAX_ITERATIONS,
+    ODDS_RATIOS,
+    RATE_FLOOR,
+    STEP_TOLERANCE,
+    Window,
+)
 
 __all__ = ["DifferenceInterval", "difference_grid"]
 
@@ -24,8 +32,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _DEFAULT_UNIT = 0.01
-_MAX_ITERATIONS = 60
-_STEP_TOLERANCE = 1e-13
+_ROUNDING_TOLERANCE = 1e-3
 
 
 def difference_grid(margin: float) -> tuple[float, ...]:
@@ -58,7 +65,8 @@ class _Bets:
         odds = upper / (1.0 - upper) * self.odds
         lower = rates + self.fractions * self.margins[:split]
         chosen = np.concatenate([lower, odds / (1.0 + odds)], axis=1)
-        return np.maximum(lines, np.clip(chosen, RATE_FLOOR, 1.0 - RATE_FLOOR))
+        beyond: Floats = np.maximum(lines, np.clip(chosen, RATE_FLOOR, 1.0 - RATE_FLOOR))
+        return beyond
 
     def evidence(self, logs: Floats) -> Floats:
         """Log evidence per side and δ: the mean over each δ's alternatives."""
@@ -128,40 +136,41 @@ def _log_factors(window: Window, *, rate: float, bets: _Bets) -> Floats:
     bad1 = np.array([[window.candidate.bad], [n1 - window.candidate.bad]])
     rates = np.array([[rate], [1.0 - rate]])
     alternatives = bets.alternatives(rates)
-    s0 = _projections(rates, alternatives, margins=bets.margins, weights=(n0, n1))
-    s1 = s0 + bets.margins
-    open_bets = alternatives > rates + bets.margins
-    with np.errstate(divide="ignore", invalid="ignore"):
+    placed = alternatives > rates + bets.margins
+    with np.errstate(all="ignore"):  # bets that are not placed may be anything
+        s0 = _projections(rates, alternatives, margins=bets.margins, weights=(n0, n1), placed=placed)
+        s1 = s0 + bets.margins
         logs = (
             bad1 * np.log(alternatives / s1)
             + (n1 - bad1) * np.log((1.0 - alternatives) / (1.0 - s1))
             + bad0 * np.log(rates / s0)
             + (n0 - bad0) * np.log((1.0 - rates) / (1.0 - s0))
         )
-    return np.where(open_bets, logs, 0.0)
+        # As ``rounding`` of the single window; below 0 the margin blurs s1 next to 0 as well.
+        blur = (1.0 - alternatives) / (1.0 - s1) ** 2 + np.where(bets.margins < 0, alternatives / s1**2, 0.0)
+        rounding = n1 * blur * float_info.epsilon
+    inside = (s0 > 0.0) & (s0 < 1.0) & (s1 > 0.0) & (s1 < 1.0)
+    return np.where(placed & inside & (rounding <= _ROUNDING_TOLERANCE), logs, 0.0)
 
 
-def _projections(rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[float, float]) -> Floats:
+def _projections(
+    rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[float, float], placed: Flags
+) -> Floats:
     """``projection`` of the single window, for all bets at once; here θ0 < s < θ1 − δ always."""
     n0, n1 = weights
-    low = np.maximum(np.maximum(rates, 0.0), -margins)
-    high = np.minimum(np.minimum(alternatives - margins, 1.0), 1.0 - margins)
-    s = low + (high - low) * (n1 / (n0 + n1))
-    for _ in range(_MAX_ITERATIONS):
+    shifted = alternatives - margins
+    low = np.maximum(rates, -margins)
+    high = np.minimum(shifted, 1.0 - np.maximum(margins, 0.0))
+    inflection = (n0 * (1.0 - 2.0 * margins + rates) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
+    s: Floats = np.minimum(np.maximum(inflection, low), high)
+    for _ in range(MAX_ITERATIONS):
         s1 = s + margins
         variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
-        value = n0 * (s - rates) * variance1 + n1 * (s1 - alternatives) * variance0
-        above = value > 0.0
-        high = np.where(above, s, high)
-        low = np.where(above, low, s)
-        slope = n0 * (variance1 + (s - rates) * (1.0 - 2.0 * s1)) + n1 * (
-            variance0 + (s1 - alternatives) * (1.0 - 2.0 * s)
-        )
-        step = s - value / np.where(slope > 0.0, slope, np.inf)
-        step = np.where((low < step) & (step < high), step, 0.5 * (low + high))
-        moved = np.abs(step - s) > _STEP_TOLERANCE * s
-        s = step
-        if not moved.any():
+        from_rate, from_alternative = n0 * (s - rates), n1 * (s - shifted)
+        slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+        step = (from_rate * variance1 + from_alternative * variance0) / slope
+        s = s - step
+        if (np.abs(step) <= STEP_TOLERANCE * s)[placed].all():
             break
     return s
 

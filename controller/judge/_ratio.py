@@ -7,6 +7,7 @@ rate is worse. Pure ``math``: for ten alternatives numpy's overhead is larger th
 
 from dataclasses import dataclass
 from math import isfinite, log
+from sys import float_info
 
 __all__ = ["Arm", "History", "Window", "log_factors", "not_worse_alternatives", "worse_alternatives"]
 
@@ -16,8 +17,9 @@ MARGIN_FRACTIONS = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75)
 RATE_FLOOR = 1e-12
 """Alternatives are kept inside (floor, 1 − floor), so that every logarithm is finite."""
 
-_MAX_ITERATIONS = 200
-_STEP_TOLERANCE = 1e-14
+ROUNDING_TOLERANCE = 1e-6
+MAX_ITERATIONS = 100
+STEP_TOLERANCE = 1e-12
 
 
 def _check_counts(total: float, bad: float) -> None:
@@ -123,6 +125,8 @@ def _log_factor(window: Window, *, rate: float, margin: float, alternative: floa
     stable, candidate = window.stable, window.candidate
     s0 = projection(rate, alternative, margin=margin, weights=(stable.total, candidate.total))
     s1 = s0 + margin
+    if s0 <= 0.0 or s1 >= 1.0 or rounding(s1, alternative, candidate.total) > ROUNDING_TOLERANCE:
+        return 0.0
     return (
         candidate.bad * log(alternative / s1)
         + (candidate.total - candidate.bad) * log((1.0 - alternative) / (1.0 - s1))
@@ -134,9 +138,9 @@ def _log_factor(window: Window, *, rate: float, margin: float, alternative: floa
 def projection(rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
     """Stable's rate s at the null's point (s, s + δ) nearest to the alternative in Kullback–Leibler terms.
 
-    The root of n0·(s − θ0)·s1(1 − s1) + n1·(s1 − θ1)·s(1 − s), s1 = s + δ: F1's g(s) times its denominators.
-    The root lies between θ0 and θ1 − δ, the signs of the two terms differ there; Newton's method, bisection
-    where Newton leaves the bracket.
+    F1's g(s) times its denominators is the cubic n0·(s − θ0)·s1(1 − s1) + n1·(s1 − θ1)·s(1 − s), s1 = s + δ.
+    It has three real roots; s is the middle one and lies between θ0 and θ1 − δ. From the point of inflection,
+    or the end of that bracket next to it, Newton's method moves towards the middle root without overshooting.
     """
     n0, n1 = weights
     if margin == 0.0:
@@ -144,25 +148,28 @@ def projection(rate: float, alternative: float, *, margin: float, weights: tuple
     shifted = alternative - margin
     low = max(min(rate, shifted), 0.0, -margin)
     high = min(max(rate, shifted), 1.0, 1.0 - margin)
-    s = low + (high - low) * (n1 / (n0 + n1) if rate < shifted else n0 / (n0 + n1))
-    for _ in range(_MAX_ITERATIONS):
+    inflection = (n0 * (1.0 - 2.0 * margin + rate) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
+    s = min(max(inflection, low), high)
+    for _ in range(MAX_ITERATIONS):
         s1 = s + margin
         variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
         value = n0 * (s - rate) * variance1 + n1 * (s1 - alternative) * variance0
-        if value > 0.0:
-            high = s
-        else:
-            low = s
         slope = n0 * (variance1 + (s - rate) * (1.0 - 2.0 * s1)) + n1 * (
             variance0 + (s1 - alternative) * (1.0 - 2.0 * s)
         )
-        step = s - value / slope if slope > 0.0 else low
-        if not low < step < high:
-            step = 0.5 * (low + high)
-        if abs(step - s) <= _STEP_TOLERANCE * s:
-            return step
-        s = step
+        step = value / slope
+        s -= step
+        if abs(step) <= STEP_TOLERANCE * s:
+            break
     return s
+
+
+def rounding(s1: float, alternative: float, total: float) -> float:
+    """How far rounding in 1 − s1 can move the log e-value's expectation, for s1 next to 1.
+
+    Where that is too far, the bet is left out: that rests on guesses and totals alone, so an e-value remains.
+    """
+    return total * (1.0 - alternative) * float_info.epsilon / (1.0 - s1) ** 2
 
 
 def _inside(rate: float) -> float:
