@@ -13,7 +13,7 @@ class Command(ApiModel):
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     action: Action
-    epoch: int | None = None
+    epoch: int
     reason: Annotated[str, StringConstraints(max_length=512)] = ""
 
 

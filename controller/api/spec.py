@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from controller.api.model import ApiModel
 from controller.api.scalars import DecimalString, Duration, ObjectName, OptionalDecimal, ServiceName
 from controller.api.selectors import SelectorString
-from controller.api.verdicts import Role
+from controller.api.verdicts import Advance, Role
 
 _LABEL_NAME = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 _LABEL_VALUE = Annotated[str, StringConstraints(min_length=1, max_length=253)]
@@ -121,13 +121,6 @@ class Traffic(ApiModel):
             msg = "exactly one router must be set: gateway or service"
             raise ValueError(msg)
         return self
-
-
-class Advance(StrEnum):
-    """When a step may be left for the next one."""
-
-    BUDGETED = "Budgeted"
-    FIXED = "Fixed"
 
 
 class OnUndecided(StrEnum):

@@ -1,0 +1,116 @@
+"""Whether a spec can be carried out: what only the cluster and the operator's configuration can tell."""
+
+from collections.abc import Callable
+
+from controller.api.presets import PRESETS
+from controller.api.reasons import Reason
+from controller.api.scalars import format_duration
+from controller.api.spec import ModelRolloutSpec
+from controller.plan.desired import scaled_by_operator
+from controller.plan.situation import Situation
+from controller.plan.world import Problem
+
+Check = Callable[[Situation], Problem | None]
+
+
+def problem_with(situation: Situation) -> Problem | None:
+    """Return the first thing that stands against the spec, or None when it can be carried out."""
+    return next((found for check in CHECKS if (found := check(situation)) is not None), None)
+
+
+def _claimed(situation: Situation) -> Problem | None:
+    rivals = situation.world.rivals
+    if not rivals:
+        return None
+    return Problem(
+        Reason.ROUTE_CLAIMED,
+        f"ModelRollout {rivals[0]} already steers {route_name(situation.spec)}; delete one of the two, or give each "
+        "its own route",
+    )
+
+
+def _configured(situation: Situation) -> Problem | None:
+    return situation.world.problems[0] if situation.world.problems else None
+
+
+def _stable_exists(situation: Situation) -> Problem | None:
+    status, spec = situation.status, situation.spec
+    name = status.stable.deployment if status.stable else spec.stable.deployment
+    if situation.world.stable is not None:
+        return None
+    return Problem(
+        Reason.STABLE_MISSING if status.stable else Reason.DEPLOYMENT_MISSING,
+        f"Deployment {name}, which is stable, does not exist; create it in this namespace",
+    )
+
+
+def _candidate_exists(situation: Situation) -> Problem | None:
+    spec = situation.spec
+    if spec.candidate is None or situation.world.candidate is not None or _is_stable(situation):
+        return None
+    return Problem(
+        Reason.DEPLOYMENT_MISSING,
+        f"Deployment {spec.candidate.deployment}, the candidate, does not exist; create it or remove spec.candidate",
+    )
+
+
+def _is_stable(situation: Situation) -> bool:
+    spec, status = situation.spec, situation.status
+    stable = status.stable.deployment if status.stable else spec.stable.deployment
+    return spec.candidate is not None and spec.candidate.deployment == stable
+
+
+def _route_usable(situation: Situation) -> Problem | None:
+    return situation.world.route.problem
+
+
+def _not_autoscaled(situation: Situation) -> Problem | None:
+    candidate = situation.world.candidate
+    if candidate is None or candidate.autoscaler is None or not scaled_by_operator(situation.spec):
+        return None
+    return Problem(
+        Reason.CANDIDATE_AUTOSCALED,
+        f"{candidate.autoscaler} scales Deployment {candidate.deployment}, so the operator must not; remove it or set "
+        "spec.candidate.scale to ByUser",
+    )
+
+
+def _presets_known(situation: Situation) -> Problem | None:
+    for metric in situation.spec.analysis.metrics:
+        if metric.preset is not None and metric.preset not in PRESETS:
+            return Problem(
+                Reason.UNKNOWN_PRESET,
+                f"metric {metric.name}: preset {metric.preset} is not known; known are {', '.join(sorted(PRESETS))}",
+            )
+    return None
+
+
+def _interval_long_enough(situation: Situation) -> Problem | None:
+    interval, scrape = situation.spec.strategy.interval, situation.clockwork.scrape
+    if interval >= 2 * scrape:
+        return None
+    return Problem(
+        Reason.INTERVAL_TOO_SHORT,
+        f"strategy.interval {format_duration(interval)} must be at least two scrapes of Prometheus server "
+        f"{situation.spec.analysis.prometheus.name} ({format_duration(2 * scrape)})",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    _claimed,
+    _configured,
+    _presets_known,
+    _interval_long_enough,
+    _stable_exists,
+    _candidate_exists,
+    _route_usable,
+    _not_autoscaled,
+)
+"""In the order in which a person would mend them."""
+
+
+def route_name(spec: ModelRolloutSpec) -> str:
+    """Return the router's object in words."""
+    if spec.traffic.gateway is not None:
+        return f"HTTPRoute {spec.traffic.gateway.http_route}"
+    return f"Service {spec.traffic.service.name if spec.traffic.service else '?'}"

@@ -1,0 +1,131 @@
+"""One decision: facts into status, then an ordered chain of rules of which the first that speaks decides."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, Literal
+
+from controller.api.reasons import ConditionType, Phase, Reason
+from controller.api.status import ModelRolloutStatus
+from controller.plan import rules_progress, rules_safety, rules_traffic
+from controller.plan.conditions import Fact, kstatus_facts, with_facts
+from controller.plan.desired import desired_world, holds
+from controller.plan.move import RETRY_SOON
+from controller.plan.refresh import refreshed
+from controller.plan.rules_command import command
+from controller.plan.situation import Decision, Situation
+from controller.plan.transitions import LIVE, Event
+from controller.plan.windows import window
+
+Rule = Callable[[Situation], Decision | None]
+
+CHAIN: Final[tuple[Rule, ...]] = (
+    rules_safety.deletion,
+    rules_safety.suspension,
+    rules_safety.harm,
+    command,
+    rules_safety.candidate_removed,
+    rules_safety.candidate_unfit,
+    rules_safety.candidate_changed,
+    rules_safety.analysis_edited,
+    rules_safety.record_lost,
+    rules_traffic.bootstrap,
+    rules_traffic.confirm,
+    rules_safety.spec_refused,
+    rules_safety.stable_changed,
+    rules_safety.stall_over,
+    rules_progress.stable_adopted,
+    rules_progress.candidate_found,
+    rules_progress.candidate_ready,
+    rules_progress.no_data,
+    rules_progress.approval,
+    rules_progress.progress,
+)
+"""What protects users comes before what a person asks, and that before what goes on by itself."""
+
+
+def decide(situation: Situation) -> Decision:
+    """Return what is to be written and done now. Pure: the same situation always gives the same decision."""
+    seen = refreshed(situation)
+    decision = next((found for rule in CHAIN if (found := rule(seen)) is not None), Decision(status=seen.status))
+    status = _concluded(seen, decision)
+    desired = None if status.phase is Phase.SUSPENDED and not seen.subject.deleting else desired_world(seen, status)
+    return replace(
+        decision,
+        status=status,
+        desired=desired,
+        finalizer=_finalizer(seen, decision, status),
+        next_look=_next_look(seen, decision, status),
+    )
+
+
+def _concluded(situation: Situation, decision: Decision) -> ModelRolloutStatus:
+    """Return the decided status with the conditions that follow from it."""
+    status = decision.status
+    now, generation = situation.now, situation.subject.generation
+    outcome = with_facts(status, _outcome(decision.event, status), generation=generation, now=now)
+    return with_facts(outcome, kstatus_facts(outcome), generation=generation, now=now)
+
+
+_BEGINNINGS: Final = frozenset({Event.CANDIDATE_FOUND, Event.EPOCH_RESTARTED, Event.RETRY_REQUESTED})
+
+
+def _outcome(event: Event | None, status: ModelRolloutStatus) -> tuple[Fact, ...]:
+    reason, message = status.reason or Reason.ACCEPTED, status.message
+    if event in _BEGINNINGS:
+        return (
+            Fact(ConditionType.PROMOTED, "False", Reason.CANDIDATE_STARTED, message),
+            Fact(ConditionType.ROLLED_BACK, "False", Reason.CANDIDATE_STARTED, message),
+        )
+    if event is Event.PROMOTION_APPLIED:
+        return (
+            Fact(ConditionType.PROMOTED, "True", reason, message),
+            Fact(ConditionType.ROLLED_BACK, "False", reason, message),
+        )
+    if event is Event.RETURN_APPLIED:
+        return (
+            Fact(ConditionType.PROMOTED, "False", reason, message),
+            Fact(ConditionType.ROLLED_BACK, "True", reason, message),
+        )
+    return ()
+
+
+def _finalizer(
+    situation: Situation, decision: Decision, status: ModelRolloutStatus
+) -> Literal["keep", "add", "remove"]:
+    """The finalizer exists only while traffic is diverted; it goes once stable was seen to have all of it."""
+    if decision.finalizer != "keep" or not situation.subject.finalized or situation.subject.deleting:
+        return decision.finalizer
+    traffic = status.traffic
+    at_rest = traffic.desired_weight == traffic.applied_weight == 0 and traffic.applied_transition == status.transition
+    return "remove" if at_rest else "keep"
+
+
+def _next_look(situation: Situation, decision: Decision, status: ModelRolloutStatus) -> datetime | None:
+    """Return when time alone makes a further turn worth while; events of the cluster come on top."""
+    if decision.next_look is not None:
+        return decision.next_look
+    if decision.event is not None:
+        return situation.now
+    desired = desired_world(situation, status)
+    if status.phase is Phase.SUSPENDED:
+        return None
+    if desired is not None and not holds(situation.world.route, desired):
+        return situation.now + RETRY_SOON
+    if status.phase in LIVE and status.traffic.applied_at is not None:
+        return _next_window(situation, status)
+    return situation.now + 5 * RETRY_SOON if status.phase is Phase.VERIFYING else None
+
+
+def _next_window(situation: Situation, status: ModelRolloutStatus) -> datetime | None:
+    if status.traffic.applied_at is None:
+        return None
+    following = window(
+        status.window.next,
+        transition=status.transition,
+        applied_at=status.traffic.applied_at,
+        clockwork=situation.clockwork,
+    )
+    if situation.source_problem is not None:
+        return max(following.due, situation.now + 2 * RETRY_SOON)
+    return following.due

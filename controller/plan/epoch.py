@@ -1,0 +1,250 @@
+"""Beginning and end of an epoch: what is frozen, what is counted, what is remembered."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+
+from controller.api.presets import PRESETS
+from controller.api.reasons import Reason
+from controller.api.record import FrozenAnalysis, FrozenMetric, RolloutRecordSpec
+from controller.api.scalars import format_duration
+from controller.api.spec import Margin, Metric, ModelRolloutSpec, Ratio
+from controller.api.status import (
+    AnalysisStatus,
+    Attempts,
+    ModelRolloutStatus,
+    PastEpoch,
+    Rejected,
+    Revision,
+    TrafficStatus,
+    WindowStatus,
+)
+from controller.judge import History, alpha_for_attempt, resolve_margin
+from controller.plan.situation import Outcome, Situation
+from controller.plan.world import Problem, Workload
+
+CALIBRATION = "design effect 1, noise floor 0 (not calibrated: pods are taken to be alike)"
+"""What status says about calibration until it is measured."""
+
+MIN_HISTORY = 100
+"""Requests of stable below which its rate says too little to be a relative margin's base."""
+
+_KEPT = 50
+
+
+def frozen_hash(spec: ModelRolloutSpec) -> str:
+    """Return the hash of what is frozen in an epoch: analysis, steps and interval."""
+    frozen = {
+        "analysis": spec.analysis.to_json(),
+        "steps": spec.strategy.steps,
+        "interval": format_duration(spec.strategy.interval),
+    }
+    return hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def revision_of(workload: Workload, *, service: str | None, model_version: str | None = None) -> Revision:
+    """Return what an arm runs; the Service defaults to the Deployment's name."""
+    return Revision(
+        deployment=workload.deployment,
+        service=service or workload.deployment,
+        hash=workload.hash,
+        images=workload.images,
+        model_version=model_version,
+    )
+
+
+def candidate_revision(situation: Situation) -> Revision | None:
+    """Return what the candidate runs now, or None when there is nothing to roll out."""
+    spec, status, workload = situation.spec, situation.status, situation.world.candidate
+    if spec.candidate is None or workload is None or status.stable is None:
+        return None
+    if workload.deployment == status.stable.deployment:
+        return None
+    return revision_of(workload, service=spec.candidate.service, model_version=spec.model.version)
+
+
+def is_rejected(status: ModelRolloutStatus, revision: Revision) -> Rejected | None:
+    """Return the rejection of exactly this revision."""
+    key = (revision.deployment, revision.hash)
+    return next((each for each in status.rejected if (each.deployment, each.hash) == key), None)
+
+
+def begin_epoch(situation: Situation, candidate: Revision) -> dict[str, object]:
+    """Return the status fields of a new epoch for ``candidate``."""
+    status, spec = situation.status, situation.spec
+    stable = _adopted(situation)
+    attempts, count = _counted(status.attempts, stable, candidate)
+    alpha = alpha_for_attempt(float(spec.analysis.alpha), count)
+    return {
+        "epoch": status.epoch + 1,
+        "stable": stable,
+        "candidate": candidate,
+        "step": None,
+        "step_index": 0,
+        "window": WindowStatus(),
+        "red_flags": (),
+        "attempts": attempts,
+        "traffic": status.traffic.model_copy(
+            update={"observed_weight": None, "reachable_weight": None, "diverted_at": None}
+        ),
+        "analysis": AnalysisStatus(
+            attempt=count,
+            alpha=f"{alpha:.6g}",
+            calibration=CALIBRATION,
+            frozen=frozen_hash(spec),
+            started_at=situation.now,
+        ),
+    }
+
+
+def _adopted(situation: Situation) -> Revision:
+    """Return stable as it runs now: a new epoch compares with what really serves."""
+    stable, live = situation.status.stable, situation.world.stable
+    if stable is None or live is None:
+        msg = "an epoch cannot begin before stable is known"
+        raise AssertionError(msg)
+    return stable.model_copy(update={"hash": live.hash, "images": live.images})
+
+
+def _counted(known: tuple[Attempts, ...], stable: Revision, candidate: Revision) -> tuple[tuple[Attempts, ...], int]:
+    pair = tuple(f"{each.deployment}/{each.hash}" for each in (stable, candidate))
+    before = next((each.count for each in known if (each.stable, each.candidate) == pair), 0)
+    others = tuple(each for each in known if (each.stable, each.candidate) != pair)
+    newest = Attempts(stable=pair[0], candidate=pair[1], count=before + 1)
+    return (newest, *others)[:_KEPT], before + 1
+
+
+def past_epoch(situation: Situation, *, outcome: Outcome, reason: Reason, message: str) -> tuple[PastEpoch, ...]:
+    """Return the history with the present epoch added, newest first."""
+    status = situation.status
+    if status.stable is None or status.candidate is None or status.analysis is None:
+        return status.history
+    line = PastEpoch(
+        epoch=status.epoch,
+        stable=status.stable,
+        candidate=status.candidate,
+        outcome=outcome,
+        reason=reason,
+        message=message[:1024],
+        windows=status.window.counted,
+        started_at=status.analysis.started_at,
+        finished_at=situation.now,
+    )
+    return (line, *status.history)[: situation.spec.history_limit]
+
+
+def with_rejection(status: ModelRolloutStatus, reason: Reason) -> tuple[Rejected, ...]:
+    """Return the rejected revisions with the present candidate added."""
+    candidate = status.candidate
+    if candidate is None or is_rejected(status, candidate):
+        return status.rejected
+    newest = Rejected(deployment=candidate.deployment, hash=candidate.hash, reason=reason, epoch=status.epoch)
+    return (newest, *status.rejected)[:_KEPT]
+
+
+def without_rejection(status: ModelRolloutStatus, revision: Revision) -> tuple[Rejected, ...]:
+    """Return the rejected revisions without this one."""
+    key = (revision.deployment, revision.hash)
+    return tuple(each for each in status.rejected if (each.deployment, each.hash) != key)
+
+
+def at_rest(status: ModelRolloutStatus) -> TrafficStatus:
+    """Return the split of a rollout whose traffic is all with stable."""
+    return status.traffic.model_copy(
+        update={
+            "desired_weight": 0,
+            "applied_weight": 0,
+            "observed_weight": None,
+            "reachable_weight": None,
+            "diverted_at": None,
+        }
+    )
+
+
+def resolve(metric: Metric) -> tuple[Ratio, Margin | None, bool]:
+    """Return a metric's counters, margin and whether its bad series may be absent, with its preset's defaults."""
+    if metric.preset is not None:
+        preset = PRESETS[metric.preset]
+        absent = True if metric.allow_absent is None else metric.allow_absent
+        return preset.ratio, metric.margin or preset.margin, absent
+    if metric.ratio is None:
+        msg = f"metric {metric.name} has neither preset nor ratio"
+        raise AssertionError(msg)
+    return metric.ratio, metric.margin, bool(metric.allow_absent)
+
+
+def freeze(situation: Situation, history: Mapping[str, tuple[float, float]]) -> FrozenAnalysis | Problem:
+    """Resolve the analysis of the epoch that is about to serve: margins, history, error bound."""
+    spec, analysis = situation.spec, situation.status.analysis
+    if analysis is None:
+        msg = "an analysis cannot be frozen before its epoch began"
+        raise AssertionError(msg)
+    metrics: list[FrozenMetric] = []
+    for metric in spec.analysis.metrics:
+        found = _frozen_metric(metric, history.get(metric.name))
+        if isinstance(found, Problem):
+            return found
+        metrics.append(found)
+    strategy = spec.strategy
+    return FrozenAnalysis(
+        hash=analysis.frozen,
+        attempt=analysis.attempt,
+        alpha=analysis.alpha,
+        steps=strategy.steps,
+        interval=strategy.interval,
+        horizon=max(2, math.ceil(strategy.deadline / strategy.interval)),
+        min_requests=strategy.min_requests,
+        harm_budget=None if strategy.harm_budget is None else str(strategy.harm_budget),
+        analysis=spec.analysis,
+        metrics=tuple(metrics),
+    )
+
+
+def _frozen_metric(metric: Metric, history: tuple[float, float] | None) -> FrozenMetric | Problem:
+    ratio, margin, _ = resolve(metric)
+    effective = _margin(metric, margin, history)
+    if isinstance(effective, Problem):
+        return effective
+    return FrozenMetric(
+        metric=metric.name,
+        margin=f"{effective:.6g}",
+        bad=ratio.bad,
+        total=ratio.total,
+        history_total=None if history is None else f"{history[0]:.15g}",
+        history_bad=None if history is None else f"{history[1]:.15g}",
+    )
+
+
+def _margin(metric: Metric, margin: Margin | None, history: tuple[float, float] | None) -> float | Problem:
+    if margin is None:
+        return 0.0
+    known = History(*history) if history is not None and history[0] >= MIN_HISTORY else None
+    if margin.absolute is None and known is None:
+        seen = 0 if history is None else round(history[0])
+        return Problem(
+            Reason.MARGIN_NOT_RESOLVABLE,
+            f"metric {metric.name}: margin.relative needs at least {MIN_HISTORY} requests of stable in the last hour, "
+            f"found {seen}; wait for traffic or add margin.absolute",
+        )
+    try:
+        return resolve_margin(margin.absolute, margin.relative if known else None, known)
+    except ValueError as error:
+        return Problem(Reason.MARGIN_NOT_RESOLVABLE, f"metric {metric.name}: {error}")
+
+
+def first_page(situation: Situation, frozen: FrozenAnalysis) -> RolloutRecordSpec:
+    """Return page 0 of the epoch's record."""
+    status = situation.status
+    if status.stable is None or status.candidate is None:
+        msg = "a record cannot be opened before both arms are known"
+        raise AssertionError(msg)
+    return RolloutRecordSpec(
+        rollout=situation.subject.name,
+        rollout_uid=situation.subject.uid,
+        epoch=status.epoch,
+        page=0,
+        stable=status.stable,
+        candidate=status.candidate,
+        frozen=frozen,
+    )

@@ -1,0 +1,131 @@
+"""From the record to the judge and back: the trial of an epoch, and what status says about it."""
+
+from collections.abc import Iterable
+from math import exp
+
+from controller.api.reasons import Reason
+from controller.api.record import ArmCounts, FrozenAnalysis, FrozenMetric, RecordedWindow, Row
+from controller.api.spec import Metric
+from controller.api.status import ArmPair, EvidenceStatus, MetricStatus
+from controller.judge import Arm, History, RatioTest, Trial, Window, forecast_requests
+from controller.judge import Evidence as MetricEvidence
+from controller.plan.situation import Evidence
+
+_HIGHEST_SHOWN = 1e6
+
+
+def start_trial(frozen: FrozenAnalysis) -> Trial:
+    """Return the trial of an epoch before its first window, from what was frozen when it began."""
+    resolved = {metric.metric: metric for metric in frozen.metrics}
+    tests = [_test(metric, resolved[metric.name], frozen) for metric in frozen.analysis.metrics]
+    return Trial.start(tests, alpha=float(frozen.alpha), min_requests=frozen.min_requests)
+
+
+def _test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> RatioTest:
+    history = None
+    if resolved.history_total is not None and resolved.history_bad is not None:
+        history = History(float(resolved.history_total), float(resolved.history_bad))
+    return RatioTest(
+        name=metric.name,
+        role=metric.role,
+        margin=float(resolved.margin),
+        history=history,
+        horizon=frozen.horizon,
+        harm_budget=None if frozen.harm_budget is None else float(frozen.harm_budget),
+        steps=frozen.steps,
+        threshold=None if metric.threshold is None else float(metric.threshold),
+        min_requests=metric.min_requests or 0,
+    )
+
+
+def judged(trial: Trial, windows: Iterable[RecordedWindow]) -> Trial:
+    """Return the trial after further recorded windows."""
+    for window in windows:
+        trial = trial.update({row.metric: _window(row) for row in window.rows})
+    return trial
+
+
+def _window(row: Row) -> Window | None:
+    if row.skipped is not None or row.stable is None or row.candidate is None:
+        return None
+    return Window(stable=_arm(row.stable), candidate=_arm(row.candidate))
+
+
+def _arm(counts: ArmCounts) -> Arm:
+    return Arm(total=float(counts.effective_total), bad=float(counts.effective_bad), requests=float(counts.total))
+
+
+def counts(window: RecordedWindow, gating: frozenset[str]) -> bool:
+    """Whether at least one gating metric was judged in the window."""
+    return any(row.metric in gating and row.skipped is None for row in window.rows)
+
+
+def gating_names(frozen: FrozenAnalysis) -> frozenset[str]:
+    """Return the names of the metrics that decide."""
+    return frozenset(metric.name for metric in frozen.analysis.metrics if metric.role.gating)
+
+
+def describe(evidence: Evidence, *, allow_absent: frozenset[str]) -> tuple[MetricStatus, ...]:
+    """Return what status says about each metric."""
+    newest = {row.metric: row for row in evidence.windows[-1].rows} if evidence.windows else {}
+    margins = {metric.metric: metric.margin for metric in evidence.frozen.metrics}
+    return tuple(
+        _metric_status(
+            each,
+            margin=margins[name],
+            row=newest.get(name),
+            weight=evidence.windows[-1].weight if evidence.windows else 0,
+            unproven=name not in allow_absent and never_seen(evidence, name),
+        )
+        for name, each in evidence.trial.metrics.items()
+    )
+
+
+def never_seen(evidence: Evidence, metric: str) -> bool:
+    """Whether no series ever matched the metric's ``bad`` selector: then its zero proves nothing."""
+    rows = [row for window in evidence.windows for row in window.rows if row.metric == metric and row.skipped is None]
+    return bool(rows) and not any(row.bad_seen for row in rows)
+
+
+def _metric_status(each: MetricEvidence, *, margin: str, row: Row | None, weight: int, unproven: bool) -> MetricStatus:
+    rates, difference, judged_once = each.rates, each.difference, each.windows > 0
+    state = row.skipped or Reason.COUNTED if row else Reason.NO_WINDOW_YET
+    return MetricStatus(
+        name=each.test.name,
+        role=each.test.role,
+        verdict=each.verdict,
+        rates=ArmPair(stable=f"{rates.stable:.4%}", candidate=f"{rates.candidate:.4%}") if rates else ArmPair(),
+        difference=None if difference is None else f"{difference:+.4%}",
+        interval=tuple(f"{bound:+.4%}" for bound in each.interval) if judged_once else None,
+        evidence=EvidenceStatus(
+            worse=e_value(each.log_combined), not_worse=e_value(each.log_not_worse), needed=f"{1 / each.alpha:.4g}"
+        ),
+        requests=ArmPair(stable=f"{each.requests.stable:.0f}", candidate=f"{each.requests.candidate:.0f}"),
+        margin=margin,
+        forecast=_forecast(each, weight) if judged_once else None,
+        state=Reason.BAD_SERIES_NEVER_SEEN if unproven and state is Reason.COUNTED else state,
+    )
+
+
+def e_value(log_value: float) -> str:
+    """Write evidence for people: four digits, and no more than a million."""
+    value = exp(min(log_value, 50.0))
+    return f">{_HIGHEST_SHOWN:.0f}" if value > _HIGHEST_SHOWN else f"{value:.4g}"
+
+
+def _forecast(each: MetricEvidence, weight: int) -> str | None:
+    """Say how many more requests a verdict needs if both rates stay as they are."""
+    rates = each.rates
+    if rates is None or each.test.margin == 0 or not 0 < weight < 100:
+        return None
+    needed = forecast_requests(
+        stable=rates.stable,
+        candidate=rates.candidate,
+        margin=each.test.margin,
+        share=weight / 100,
+        log_evidence=each.log_not_worse if rates.candidate - rates.stable < each.test.margin else each.log_combined,
+        alpha=each.alpha,
+    )
+    if needed is None:
+        return "the difference lies on the margin: no forecast"
+    return "decided" if needed <= 0 else f"about {needed:.0f} more requests of the candidate"

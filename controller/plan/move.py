@@ -1,0 +1,79 @@
+"""How a decision is written down: one event through the table, or none and only what is being waited for."""
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from controller.api.reasons import Reason
+from controller.api.record import RecordedDecision
+from controller.api.status import ModelRolloutStatus
+from controller.plan.situation import Announcement, Decision, Situation
+from controller.plan.transitions import Event, lookup
+
+RETRY_SOON = timedelta(seconds=1)
+"""When the cluster sends no event for what is waited for."""
+
+
+def move(
+    situation: Situation,
+    event: Event,
+    *,
+    reason: Reason,
+    message: str,
+    weight: int | None = None,
+    kind: Literal["Normal", "Warning"] = "Normal",
+    changes: dict[str, Any] | None = None,
+    **decision: Any,
+) -> Decision:
+    """Carry out one event: phase from the table, ``weight`` as a new transition, ``changes`` to the status.
+
+    Every move is announced as a Kubernetes event and noted in the record.
+    """
+    before = situation.status
+    line = lookup(before.phase, event)
+    update: dict[str, Any] = {
+        "phase": line.target if line.target is not None else before.phase,
+        "reason": reason,
+        "message": message[:1024],
+        **(changes or {}),
+    }
+    after = before.model_copy(update=update)
+    if weight is not None:
+        after = diverted(after, weight)
+    return Decision(
+        status=after,
+        event=event,
+        announcements=(Announcement(kind, reason, message),),
+        note=RecordedDecision(
+            transition=after.transition,
+            at=situation.now,
+            phase=str(after.phase),
+            weight=after.traffic.desired_weight,
+            reason=reason,
+            message=message[:1024],
+        ),
+        **decision,
+    )
+
+
+def diverted(status: ModelRolloutStatus, weight: int) -> ModelRolloutStatus:
+    """Return the status with one more transition, to ``weight``; its windows count from the beginning."""
+    return status.model_copy(
+        update={
+            "transition": status.transition + 1,
+            "traffic": status.traffic.model_copy(update={"desired_weight": weight}),
+            "window": status.window.model_copy(update={"in_step": 0, "next": 0}),
+        }
+    )
+
+
+def wait(
+    situation: Situation,
+    reason: Reason,
+    message: str,
+    *,
+    look: datetime | None = None,
+    **decision: Any,
+) -> Decision:
+    """Stay where we are and say what is waited for."""
+    status = situation.status.model_copy(update={"reason": reason, "message": message[:1024]})
+    return Decision(status=status, next_look=look, **decision)

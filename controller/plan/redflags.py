@@ -1,0 +1,72 @@
+"""Red flags: an ordered chain of pure checks that need no statistics; the first that finds something decides."""
+
+from collections.abc import Callable
+
+from controller.api.reasons import Reason
+from controller.api.record import RecordedWindow, Row
+from controller.api.verdicts import Role
+from controller.plan.situation import Situation
+from controller.plan.world import Problem
+
+ALL_BAD_REQUESTS = 20
+"""Requests in a window from which on "every one of them was bad" needs no statistics."""
+
+Check = Callable[[Situation], Problem | None]
+
+
+def red_flag(situation: Situation) -> Problem | None:
+    """Return the first red flag, or None."""
+    return next((flag for check in CHECKS if (flag := check(situation)) is not None), None)
+
+
+def _pod_in_trouble(situation: Situation) -> Problem | None:
+    return next((pod.trouble for pod in situation.world.candidate_pods if pod.trouble is not None), None)
+
+
+def _every_request_bad(situation: Situation) -> Problem | None:
+    evidence = situation.evidence
+    if evidence is None:
+        return None
+    decisive = {metric.name for metric in evidence.frozen.analysis.metrics if metric.role is not Role.WATCH}
+    for window in evidence.windows:
+        for row in window.rows:
+            if row.metric in decisive and row.candidate is not None and _all_bad(row):
+                return Problem(
+                    Reason.ALL_REQUESTS_BAD,
+                    f"{row.metric}: all {row.candidate.total} requests of the candidate were bad in {_when(window)}",
+                )
+    return None
+
+
+def _all_bad(row: Row) -> bool:
+    """Every request of the candidate was bad, and not every one of stable's: an outage of both is no model's fault."""
+    if row.candidate is None or row.stable is None:
+        return False
+    requests, bad = float(row.candidate.total), float(row.candidate.bad)
+    both = float(row.stable.bad) >= float(row.stable.total) > 0
+    return requests >= ALL_BAD_REQUESTS and bad >= requests and not both
+
+
+def _threshold_exceeded(situation: Situation) -> Problem | None:
+    evidence = situation.evidence
+    if evidence is None:
+        return None
+    thresholds = {metric.name: metric.threshold for metric in evidence.frozen.analysis.metrics}
+    for name in evidence.trial.red_flags:
+        at = evidence.trial.metrics[name].flagged_at
+        window = evidence.windows[at] if at is not None else evidence.windows[-1]
+        counts = next((row.candidate for row in window.rows if row.metric == name), None)
+        found = f"{counts.bad} of {counts.total} requests" if counts else "the candidate"
+        return Problem(
+            Reason.THRESHOLD_EXCEEDED,
+            f"{name}: {found} in {_when(window)}, the threshold is {float(thresholds[name] or 0):.2%}",
+        )
+    return None
+
+
+def _when(window: RecordedWindow) -> str:
+    return f"window {window.start:%H:%M:%S} to {window.end:%H:%M:%S}"
+
+
+CHECKS: tuple[Check, ...] = (_pod_in_trouble, _every_request_bad, _threshold_exceeded)
+"""What acts fastest comes first."""

@@ -1,0 +1,243 @@
+"""The rules of a rollout that goes well or must wait: verify, step, promote, rest."""
+
+from controller.api.reasons import Phase, Reason
+from controller.api.scalars import format_duration
+from controller.api.spec import Approval, OnNoData, OnUndecided
+from controller.api.verdicts import Verdict
+from controller.plan.desired import capacity_for, scaled_by_operator
+from controller.plan.epoch import (
+    begin_epoch,
+    candidate_revision,
+    first_page,
+    freeze,
+    is_rejected,
+)
+from controller.plan.move import RETRY_SOON, move, wait
+from controller.plan.rules_safety import data_timed_out, stall
+from controller.plan.situation import Decision, Evidence, Situation
+from controller.plan.transitions import Event
+from controller.plan.words import describe_missing_data, describe_not_worse, describe_progress
+from controller.plan.world import Problem
+
+
+def stable_adopted(situation: Situation) -> Decision | None:
+    """At rest, a stable that its owner changed is adopted as soon as it is rolled out."""
+    status, live = situation.status, situation.world.stable
+    if status.phase not in (Phase.IDLE, Phase.ROLLED_BACK) or status.stable is None or live is None:
+        return None
+    if live.hash == status.stable.hash or not live.rolled_out:
+        return None
+    message = f"Stable {live.deployment} changed from {status.stable.hash} to {live.hash}; adopted"
+    changed = status.stable.model_copy(update={"hash": live.hash, "images": live.images})
+    return move(
+        situation, Event.STABLE_ADOPTED, reason=Reason.STABLE_ADOPTED, message=message, changes={"stable": changed}
+    )
+
+
+def candidate_found(situation: Situation) -> Decision | None:
+    """At rest: begin an epoch for a candidate that was not tried, and say why not for the others."""
+    status, revision = situation.status, candidate_revision(situation)
+    if status.phase not in (Phase.IDLE, Phase.ROLLED_BACK):
+        return None
+    if revision is None:
+        stable = status.stable.deployment if status.stable else "stable"
+        return wait(
+            situation, Reason.NO_CANDIDATE, f"{stable} serves; set spec.candidate.deployment to roll out another"
+        )
+    rejected = is_rejected(status, revision)
+    if rejected is not None:
+        return _not_again(
+            situation,
+            f"{revision.deployment}/{revision.hash} was rejected in epoch {rejected.epoch} "
+            f"({rejected.reason}); change it or request retry",
+        )
+    if status.phase is Phase.ROLLED_BACK and revision.same_as(status.candidate):
+        return _not_again(situation, status.message)
+    message = f"Epoch {status.epoch + 1}: preparing {revision.deployment}/{revision.hash} beside {_stable(situation)}"
+    return move(
+        situation,
+        Event.CANDIDATE_FOUND,
+        reason=Reason.CANDIDATE_STARTED,
+        message=message,
+        changes=begin_epoch(situation, revision),
+    )
+
+
+def _not_again(situation: Situation, message: str) -> Decision:
+    if situation.status.phase is Phase.ROLLED_BACK:
+        return Decision(status=situation.status)
+    return wait(situation, Reason.CANDIDATE_REJECTED, message)
+
+
+def _stable(situation: Situation) -> str:
+    return situation.status.stable.deployment if situation.status.stable else "stable"
+
+
+def candidate_ready(situation: Situation) -> Decision | None:
+    """Divert the first requests when the candidate is rolled out, has the capacity, and can be judged."""
+    status, world = situation.status, situation.world
+    if status.phase is not Phase.VERIFYING or world.candidate is None or world.stable is None:
+        return None
+    weight = situation.spec.strategy.steps[0]
+    if not world.candidate.rolled_out:
+        return wait(situation, Reason.CANDIDATE_NOT_READY, _not_ready(situation))
+    missing = _capacity_missing(situation, weight)
+    if missing is not None:
+        return wait(situation, Reason.CAPACITY_MISSING, missing)
+    if situation.history is None:
+        problem = situation.source_problem or Problem(Reason.PROMETHEUS_UNREACHABLE, "Prometheus was not asked yet")
+        message = f"No request is diverted before it can be judged: {problem.message}"
+        return wait(situation, problem.reason, message, look=situation.now + 5 * RETRY_SOON)
+    frozen = freeze(situation, situation.history)
+    if isinstance(frozen, Problem):
+        return wait(situation, frozen.reason, frozen.message, look=situation.now + situation.clockwork.interval)
+    steps = situation.spec.strategy.steps
+    message = (
+        f"Step 1/{len(steps)}: moving {weight} % of requests from {_stable(situation)} to {world.candidate.deployment}"
+    )
+    return move(
+        situation,
+        Event.CANDIDATE_READY,
+        reason=Reason.STEP_ADVANCED,
+        message=message,
+        weight=weight,
+        changes={"step": f"1/{len(steps)}", "step_index": 1},
+        finalizer="add",
+        opens=first_page(situation, frozen),
+    )
+
+
+def _not_ready(situation: Situation) -> str:
+    candidate = situation.world.candidate
+    if candidate is None:
+        return "the candidate does not exist"
+    trouble = next((pod.trouble.message for pod in situation.world.candidate_pods if pod.trouble), None)
+    hint = f": {trouble}" if trouble else "; see kubectl describe deployment " + candidate.deployment
+    return f"Waiting for {candidate.deployment}: {candidate.ready} of {candidate.replicas} pods are ready{hint}"
+
+
+def _capacity_missing(situation: Situation, weight: int) -> str | None:
+    """Say which pods are missing for a weight, where the user sizes the candidate."""
+    stable, candidate = situation.world.stable, situation.world.candidate
+    if stable is None or candidate is None or scaled_by_operator(situation.spec):
+        return None
+    needed = capacity_for(situation.spec, weight, stable)
+    if candidate.ready >= needed:
+        return None
+    return (
+        f"{weight} % of requests needs {needed} ready pods of {candidate.deployment} (stable has {stable.ready}), found "
+        f"{candidate.ready}; scale it up or set spec.candidate.scale to ByWeight"
+    )
+
+
+def no_data(situation: Situation) -> Decision | None:
+    """After ``dataTimeout`` without a judged window the policy acts; silence itself never judges."""
+    if situation.status.phase is not Phase.PROGRESSING or not data_timed_out(situation):
+        return None
+    timeout = format_duration(situation.spec.strategy.data_timeout)
+    message = f"No window could be judged for {timeout}: {describe_missing_data(situation)}"
+    if situation.spec.strategy.on_no_data is OnNoData.WITHDRAW:
+        return move(
+            situation,
+            Event.WITHDRAWN,
+            reason=Reason.DATA_TIMED_OUT,
+            message=f"{message}; returning all requests to stable",
+            weight=0,
+            kind="Warning",
+        )
+    return stall(situation, Reason.DATA_TIMED_OUT, message)
+
+
+def promotable(evidence: Evidence) -> bool:
+    """Whether the evidence allows a promotion now."""
+    return evidence.trial.verdict is Verdict.NOT_WORSE
+
+
+def progress(situation: Situation) -> Decision | None:
+    """In Progressing: promote, step or wait, and keep the deadline."""
+    status, evidence = situation.status, situation.evidence
+    if status.phase is not Phase.PROGRESSING or evidence is None:
+        return None
+    if not evidence.caught_up:
+        return wait(situation, Reason.GATHERING_EVIDENCE, status.message, look=situation.now)
+    strategy = situation.spec.strategy
+    enough = status.window.in_step >= strategy.min_windows and situation.source_problem is None
+    last = status.step_index >= len(evidence.frozen.steps)
+    if enough and last and promotable(evidence):
+        return _promote(situation)
+    if (
+        enough
+        and not last
+        and evidence.trial.may_enter(evidence.frozen.steps[status.step_index], advance=strategy.advance)
+    ):
+        return _advance(situation, evidence)
+    if (status.window.counted - _deadline_from(situation)) * evidence.frozen.interval >= strategy.deadline:
+        return _deadline(situation)
+    return wait(situation, Reason.GATHERING_EVIDENCE, describe_progress(situation))
+
+
+def _deadline_from(situation: Situation) -> int:
+    return situation.status.analysis.deadline_from if situation.status.analysis else 0
+
+
+def _advance(situation: Situation, evidence: Evidence) -> Decision:
+    index, steps = situation.status.step_index, evidence.frozen.steps
+    weight = steps[index]
+    missing = _capacity_missing(situation, weight)
+    if missing is not None:
+        return wait(situation, Reason.CAPACITY_MISSING, missing)
+    return move(
+        situation,
+        Event.STEP_PASSED,
+        reason=Reason.STEP_ADVANCED,
+        message=f"Step {index + 1}/{len(steps)}: raising {steps[index - 1]} % to {weight} %. {describe_progress(situation)}",
+        weight=weight,
+        changes={"step": f"{index + 1}/{len(steps)}", "step_index": index + 1},
+    )
+
+
+def _promote(situation: Situation) -> Decision:
+    missing = _capacity_missing(situation, 100)
+    if missing is not None:
+        return wait(situation, Reason.CAPACITY_MISSING, missing)
+    why = describe_not_worse(situation)
+    if situation.spec.strategy.approval is Approval.MANUAL:
+        message = f"{why}; request promote to go on, or abort"
+        return move(situation, Event.APPROVAL_NEEDED, reason=Reason.APPROVAL_REQUIRED, message=message)
+    return _promotion(situation, Reason.NOT_WORSE, why)
+
+
+def _promotion(situation: Situation, reason: Reason, why: str) -> Decision:
+    name = situation.status.candidate.deployment if situation.status.candidate else "the candidate"
+    message = f"{why}; moving all requests to {name}"
+    return move(situation, Event.PROMOTION_DECIDED, reason=reason, message=message, weight=100)
+
+
+def _deadline(situation: Situation) -> Decision:
+    strategy, weight = situation.spec.strategy, situation.status.traffic.applied_weight
+    passed = f"Undecided after {format_duration(strategy.deadline)} of judged time"
+    if strategy.on_undecided is OnUndecided.PROMOTE:
+        missing = _capacity_missing(situation, 100)
+        if missing is not None:
+            return wait(situation, Reason.CAPACITY_MISSING, missing)
+        return _promotion(situation, Reason.DEADLINE_PASSED, passed)
+    if strategy.on_undecided is OnUndecided.WITHDRAW:
+        message = f"{passed}; returning all requests to stable"
+        return move(situation, Event.WITHDRAWN, reason=Reason.DEADLINE_PASSED, message=message, weight=0)
+    return stall(
+        situation,
+        Reason.DEADLINE_PASSED,
+        f"{passed}; holding {weight} %: request promote, abort, or resume for another {format_duration(strategy.deadline)}",
+    )
+
+
+def approval(situation: Situation) -> Decision | None:
+    """While a person is asked: go back when the evidence no longer suffices, or approval is no longer wanted."""
+    status, evidence = situation.status, situation.evidence
+    if status.phase is not Phase.AWAITING_APPROVAL or evidence is None:
+        return None
+    manual = situation.spec.strategy.approval is Approval.MANUAL
+    if manual and promotable(evidence):
+        return wait(situation, Reason.APPROVAL_REQUIRED, f"{describe_not_worse(situation)}; request promote, or abort")
+    message = "The evidence no longer suffices for a promotion" if manual else "Approval is no longer required"
+    return move(situation, Event.APPROVAL_OUTDATED, reason=Reason.GATHERING_EVIDENCE, message=message)
