@@ -9,6 +9,7 @@ from controller.api.spec import Metric
 from controller.api.status import ArmPair, EvidenceStatus, MetricStatus
 from controller.judge import Arm, History, RatioTest, Trial, Window, forecast_requests
 from controller.judge import Evidence as MetricEvidence
+from controller.plan.epoch import resolve
 from controller.plan.situation import Evidence
 
 _HIGHEST_SHOWN = 1e6
@@ -65,9 +66,16 @@ def gating_names(frozen: FrozenAnalysis) -> frozenset[str]:
     return frozenset(metric.name for metric in frozen.analysis.metrics if metric.role.gating)
 
 
-def describe(evidence: Evidence, *, allow_absent: frozenset[str]) -> tuple[MetricStatus, ...]:
+def unproven_metrics(evidence: Evidence) -> tuple[str, ...]:
+    """Return the gating metrics whose ``bad`` series was never seen, where that is not allowed."""
+    metrics = evidence.frozen.analysis.metrics
+    return tuple(m.name for m in metrics if m.role.gating and not resolve(m)[2] and never_seen(evidence, m.name))
+
+
+def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:
     """Return what status says about each metric."""
     newest = {row.metric: row for row in evidence.windows[-1].rows} if evidence.windows else {}
+    unproven = unproven_metrics(evidence)
     margins = {metric.metric: metric.margin for metric in evidence.frozen.metrics}
     return tuple(
         _metric_status(
@@ -75,7 +83,7 @@ def describe(evidence: Evidence, *, allow_absent: frozenset[str]) -> tuple[Metri
             margin=margins[name],
             row=newest.get(name),
             weight=evidence.windows[-1].weight if evidence.windows else 0,
-            unproven=name not in allow_absent and never_seen(evidence, name),
+            unproven=name in unproven,
         )
         for name, each in evidence.trial.metrics.items()
     )

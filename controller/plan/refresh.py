@@ -9,7 +9,6 @@ from controller.api.status import ModelRolloutStatus, Revision, WindowStatus
 from controller.plan.acceptance import problem_with, route_name
 from controller.plan.conditions import Fact, truth, with_facts
 from controller.plan.desired import desired_world, fence_is, weights_are
-from controller.plan.epoch import resolve
 from controller.plan.evidence import counts, describe, gating_names
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE
@@ -40,8 +39,7 @@ def _with_evidence(situation: Situation, evidence: Evidence) -> ModelRolloutStat
     status, analysis = situation.status, situation.status.analysis
     if analysis is None:
         return status
-    absent = frozenset(m.name for m in evidence.frozen.analysis.metrics if resolve(m)[2])
-    metrics = describe(evidence, allow_absent=absent)
+    metrics = describe(evidence)
     observed = [w.observed_weight for w in evidence.windows if w.transition == status.transition and w.observed_weight]
     reachable = situation.world.route.reachable
     return status.model_copy(

@@ -12,6 +12,7 @@ from controller.plan.epoch import (
     freeze,
     is_rejected,
 )
+from controller.plan.evidence import unproven_metrics
 from controller.plan.move import RETRY_SOON, move, wait
 from controller.plan.rules_safety import data_timed_out, stall
 from controller.plan.situation import Decision, Evidence, Situation
@@ -34,11 +35,17 @@ def stable_adopted(situation: Situation) -> Decision | None:
     )
 
 
+_TOLD = frozenset({Reason.PROMOTED, Reason.NO_CANDIDATE, Reason.CANDIDATE_GONE})
+"""Reasons whose message stays until something else happens."""
+
+
 def candidate_found(situation: Situation) -> Decision | None:
     """At rest: begin an epoch for a candidate that was not tried, and say why not for the others."""
     status, revision = situation.status, candidate_revision(situation)
     if status.phase not in (Phase.IDLE, Phase.ROLLED_BACK):
         return None
+    if revision is None and status.phase is Phase.IDLE and status.reason in _TOLD:
+        return Decision(status=status)
     if revision is None:
         stable = status.stable.deployment if status.stable else "stable"
         return wait(
@@ -125,8 +132,8 @@ def _capacity_missing(situation: Situation, weight: int) -> str | None:
     if candidate.ready >= needed:
         return None
     return (
-        f"{weight} % of requests needs {needed} ready pods of {candidate.deployment} (stable has {stable.ready}), found "
-        f"{candidate.ready}; scale it up or set spec.candidate.scale to ByWeight"
+        f"{weight} % of requests needs {needed} ready pods of {candidate.deployment} (stable has {stable.ready}), "
+        f"found {candidate.ready}; scale it up or set spec.candidate.scale to ByWeight"
     )
 
 
@@ -149,8 +156,8 @@ def no_data(situation: Situation) -> Decision | None:
 
 
 def promotable(evidence: Evidence) -> bool:
-    """Whether the evidence allows a promotion now."""
-    return evidence.trial.verdict is Verdict.NOT_WORSE
+    """Whether the evidence allows a promotion now; a zero that no series ever showed allows none."""
+    return evidence.trial.verdict is Verdict.NOT_WORSE and not unproven_metrics(evidence)
 
 
 def progress(situation: Situation) -> Decision | None:
@@ -190,7 +197,7 @@ def _advance(situation: Situation, evidence: Evidence) -> Decision:
         situation,
         Event.STEP_PASSED,
         reason=Reason.STEP_ADVANCED,
-        message=f"Step {index + 1}/{len(steps)}: raising {steps[index - 1]} % to {weight} %. {describe_progress(situation)}",
+        message=f"Step {index + 1}/{len(steps)}: {steps[index - 1]} % to {weight} %. {describe_progress(situation)}",
         weight=weight,
         changes={"step": f"{index + 1}/{len(steps)}", "step_index": index + 1},
     )
@@ -227,7 +234,7 @@ def _deadline(situation: Situation) -> Decision:
     return stall(
         situation,
         Reason.DEADLINE_PASSED,
-        f"{passed}; holding {weight} %: request promote, abort, or resume for another {format_duration(strategy.deadline)}",
+        f"{passed}; holding {weight} %: request promote, abort, or resume (the deadline starts anew)",
     )
 
 

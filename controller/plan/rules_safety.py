@@ -32,11 +32,10 @@ def deletion(situation: Situation) -> Decision | None:
 
 def is_diverted(situation: Situation) -> bool:
     """Whether some requests may go, or may have been meant to go, to the candidate."""
-    status = situation.status
-    if status.traffic.desired_weight > 0 or status.traffic.applied_weight > 0:
-        return True
-    desired = desired_world(situation, status)
-    return desired is not None and not weights_are(situation.world.route, desired)
+    desired = desired_world(situation, situation.status)
+    if desired is None:
+        return False
+    return desired.weight > 0 or not weights_are(situation.world.route, desired)
 
 
 def suspension(situation: Situation) -> Decision | None:
@@ -191,8 +190,8 @@ def stable_changed(situation: Situation) -> Decision | None:
         message = f"Stable {live.deployment} changed to {live.hash} before any request was diverted: a new epoch begins"
         return _restart(situation, Reason.STABLE_CHANGED, message)
     message = (
-        f"Deployment {live.deployment}, which is stable, changed from {status.stable.hash} to {live.hash}; the weight is "
-        "held until it returns, or request retry for a new epoch against it"
+        f"Deployment {live.deployment}, which is stable, changed from {status.stable.hash} to {live.hash}; the weight "
+        "is held until it returns, or request retry for a new epoch against it"
     )
     return stall(situation, Reason.STABLE_CHANGED, message)
 

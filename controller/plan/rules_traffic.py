@@ -119,7 +119,8 @@ def _promoted(situation: Situation) -> Decision:
     if status.candidate is None or status.stable is None:
         msg = "a promotion needs both arms"
         raise AssertionError(msg)
-    message = f"Promoted {status.candidate.deployment}: it gets all requests; {status.stable.deployment} stays warm as the backup"
+    promoted, backup = status.candidate.deployment, status.stable.deployment
+    message = f"Promoted {promoted}: it gets all requests; {backup} stays warm as the backup"
     return move(
         situation,
         Event.PROMOTION_APPLIED,

@@ -33,7 +33,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about the comparison: the frozen analysis, the recorded windows and what the judge makes of them."""
+    """What is known about the comparison: frozen analysis, recorded windows and what the judge makes of them."""
 
     frozen: FrozenAnalysis
     trial: Trial

@@ -62,8 +62,8 @@ class IllegalTransitionError(Exception):
 class Transition:
     """One line of the table.
 
-    ``target`` is the phase afterwards; None returns to ``status.heldFrom`` or stays. ``weight`` says what happens to the
-    desired weight in words, ``writes`` what else status gets.
+    ``target`` is the phase afterwards; None returns to ``status.heldFrom`` or stays. ``weight`` says what happens to
+    the desired weight in words, ``writes`` what else status gets.
     """
 
     sources: frozenset[Phase | None]
