@@ -1,0 +1,1 @@
+"""Programs that show ModelRollout at work; nothing of the operator imports them."""
