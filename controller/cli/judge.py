@@ -1,0 +1,147 @@
+"""``judge FILE``: judge recorded windows again, with the evidence after each of them.
+
+Exit code 0 for ``NotWorse``, 2 for ``Worse``, 3 for every other verdict, 1 when the file cannot be judged.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from math import exp, floor, log
+from pathlib import Path
+from typing import Final
+
+from controller.api.verdicts import Verdict
+from controller.judge import Arm, Case, Evidence, Replay, Trace, read_windows_file
+
+__all__ = ["add_parser"]
+
+EXIT_CODES: Final[Mapping[Verdict, int]] = {Verdict.NOT_WORSE: 0, Verdict.WORSE: 2}
+"""By verdict; 3 for the others. 1 is an error."""
+
+_UNDECIDED_EXIT: Final = 3
+_ERROR_EXIT: Final = 1
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command ``judge``; its parsed arguments carry ``run``."""
+    parser = subparsers.add_parser(
+        "judge",
+        help="judge a file of windows again, offline",
+        description="Print the evidence after each window, and the verdict.",
+        epilog="Exit code: 0 NotWorse, 2 Worse, 3 Undecided, Invalid or NoData, 1 error.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="JSON file of windows")
+    parser.add_argument("-o", "--output", choices=sorted(_FORMATS), default="text", help="default: text")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge the file that the arguments name and print what came out; returns the exit code."""
+    path: Path = arguments.file
+    try:
+        replay = _read(path).replay()
+    except (OSError, ValueError) as error:
+        for line in _reason(error).splitlines():
+            sys.stderr.write(f"error: {path}: {line}\n")
+        return _ERROR_EXIT
+    sys.stdout.write(_FORMATS[arguments.output](replay))
+    return EXIT_CODES.get(replay.trial.verdict, _UNDECIDED_EXIT)
+
+
+def _read(path: Path) -> Case:
+    return read_windows_file(path.read_text(encoding="utf-8"))
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return f"expected a file that can be read, found: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, found the byte {error.object[error.start]:#04x} at {error.start}"
+    return str(error)
+
+
+def _as_json(replay: Replay) -> str:
+    metrics = [_metric_as_json(evidence, replay.traces[name]) for name, evidence in replay.trial.metrics.items()]
+    report = {
+        "verdict": replay.trial.verdict,
+        "decidedAt": replay.trial.decided_at,
+        "metrics": metrics,
+    }
+    return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _metric_as_json(evidence: Evidence, trace: Trace) -> dict[str, object]:
+    rates = evidence.rates
+    return {
+        "name": evidence.test.name,
+        "verdict": evidence.verdict,
+        "logEvidence": {
+            "worse": trace.worse,
+            "restart": trace.restart,
+            "catastrophic": trace.catastrophic,
+            "notWorse": trace.not_worse,
+            "combined": trace.combined,
+        },
+        "rates": {
+            "stable": rates.stable if rates else None,
+            "candidate": rates.candidate if rates else None,
+        },
+        "difference": evidence.difference,
+        "interval": evidence.interval,
+    }
+
+
+def _as_text(replay: Replay) -> str:
+    lines: list[str] = []
+    for name, evidence in replay.trial.metrics.items():
+        lines += [*_metric_lines(evidence), *_table(replay, name), *_summary(evidence), ""]
+    trial = replay.trial
+    decided = "" if trial.decided_at is None else f", decided in window {trial.decided_at}"
+    lines.append(f"verdict: {trial.verdict}{decided} (evidence needed: {_number(-log(trial.alpha))})")
+    return "\n".join(lines) + "\n"
+
+
+def _metric_lines(evidence: Evidence) -> Iterator[str]:
+    test = evidence.test
+    yield f"{test.name}: {test.role}, margin {test.margin:g}: {evidence.verdict}"
+    if test.margin == 0.0 and test.role.gating:
+        yield "  at margin 0 nothing can be shown to be not worse: a promotion needs a margin above 0"
+
+
+def _table(replay: Replay, name: str) -> Iterator[str]:
+    trace = replay.traces[name]
+    yield f"  {'window':>6}  {'stable bad/all':>16}  {'candidate bad/all':>17}  {'worse':>9}  {'not worse':>9}"
+    for number, windows in enumerate(replay.case.windows):
+        window = windows.get(name)
+        stable, candidate = (_counts(window.stable), _counts(window.candidate)) if window else ("-", "-")
+        yield (
+            f"  {number:>6}  {stable:>16}  {candidate:>17}"
+            f"  {_number(trace.combined[number]):>9}  {_number(trace.not_worse[number]):>9}"
+        )
+
+
+def _summary(evidence: Evidence) -> Iterator[str]:
+    rates, (low, high) = evidence.rates, evidence.interval
+    if rates is None or evidence.difference is None:
+        yield "  no window in which both arms had requests"
+    else:
+        yield (
+            f"  rates: stable {rates.stable:.5f}, candidate {rates.candidate:.5f};"
+            f" difference {evidence.difference:+.5f}, between {low:+.5f} and {high:+.5f}"
+        )
+
+
+def _counts(arm: Arm) -> str:
+    return f"{arm.bad:g}/{arm.total:g}"
+
+
+def _number(logarithm: float) -> str:
+    """The number with this natural logarithm, however large: ``12.3``, ``1.2e+05``."""
+    if abs(logarithm) < log(1e4):
+        return f"{exp(logarithm):.3g}"
+    exponent = logarithm / log(10)
+    return f"{10 ** (exponent - floor(exponent)):.1f}e{floor(exponent):+03d}"
+
+
+_FORMATS: Final[Mapping[str, Callable[[Replay], str]]] = {"json": _as_json, "text": _as_text}
