@@ -1,0 +1,109 @@
+"""``python -m controller run``: the operator."""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from controller.observe.cluster import ClusterError, connect
+from controller.run.assembly import build_turn
+from controller.run.lease import LeaseName
+from controller.run.logs import set_up_logs
+from controller.run.process import Process
+from controller.run.settings import (
+    DEFAULT_PATH,
+    LeaderElectionSettings,
+    LogFormat,
+    Settings,
+    SettingsError,
+    read_settings,
+)
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_EPILOG: Final = """\
+the settings file, with its defaults (only prometheus is required):
+
+  prometheus:
+  - name: default                  # analysis.prometheus.name of a ModelRollout
+    url: http://prometheus.monitoring.svc:9090
+    scrapeInterval: 15s
+    settle: ""                     # after a window's end; default: 2 scrapes + 5 s
+    bearerTokenFile: ""
+  namespaces: []                   # empty: the whole cluster
+  workers: 8
+  leaderElection: {enabled: true, name: modelrollout, namespace: ""}   # default: the pod's own namespace
+  listen: {address: 0.0.0.0, port: 8081}                               # /metrics /healthz /readyz
+  logs: {format: json, level: info}                                    # json | text
+"""
+
+
+def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``run`` to the command line."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run the operator",
+        description="Run the operator until SIGTERM.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help="settings file (default: %(default)s)"
+    )
+    parser.add_argument("--kubeconfig", metavar="FILE", help="how to reach the cluster from outside of it")
+    parser.add_argument(
+        "--no-leader-election", action="store_true", help="work at once; for a single process, not for several"
+    )
+    parser.add_argument("--log-format", type=LogFormat, choices=list(LogFormat), help="overrides logs.format")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        settings = _overridden(read_settings(arguments.config), arguments)
+        lease = lease_name(settings.leader_election)
+        if arguments.kubeconfig:
+            os.environ["KUBECONFIG"] = arguments.kubeconfig  # the one place where kopf looks for it
+        cluster = connect(arguments.kubeconfig)
+        set_up_logs(settings.logs)
+        process = Process(settings, cluster, make_turn=build_turn, lease=lease)
+    except (SettingsError, ClusterError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return process.run()
+
+
+def _overridden(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    election, logs = settings.leader_election, settings.logs
+    if arguments.no_leader_election:
+        election = election.model_copy(update={"enabled": False})
+    if arguments.log_format:
+        logs = logs.model_copy(update={"format": arguments.log_format})
+    return settings.model_copy(update={"leader_election": election, "logs": logs})
+
+
+def lease_name(election: LeaderElectionSettings, namespace_file: Path = _NAMESPACE_FILE) -> LeaseName | None:
+    """Return which Lease this process wants; None when leader election is off.
+
+    Raises:
+        SettingsError: when the settings name no namespace and the process runs in no pod.
+    """
+    if not election.enabled:
+        return None
+    namespace = election.namespace
+    if namespace is None:
+        try:
+            namespace = namespace_file.read_text(encoding="utf-8").strip()
+        except OSError:
+            msg = (
+                "cannot tell the own namespace for the Lease, because this process runs in no pod; "
+                "set leaderElection.namespace, or pass --no-leader-election for a single process"
+            )
+            raise SettingsError(msg) from None
+    return LeaseName(namespace=namespace, name=election.name, identity=f"{socket.gethostname()}_{uuid4()}")
