@@ -1,0 +1,194 @@
+"""Evidence for one turn: due windows asked for, recorded, read back and judged."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
+from typing import Final
+
+from controller.act.record import Record, RecordKeeper
+from controller.api.reasons import Phase, Reason
+from controller.api.record import RecordedWindow, Row
+from controller.judge import Trial
+from controller.observe.cluster import ClusterError
+from controller.observe.evidence import EvidenceSource, MetricQuestion, Question
+from controller.observe.prometheus import SourceError
+from controller.plan.epoch import resolve
+from controller.plan.evidence import judged, start_trial
+from controller.plan.situation import Evidence, Situation
+from controller.plan.transitions import LIVE
+from controller.plan.windows import Window, due_windows
+from controller.plan.world import Problem
+
+log = logging.getLogger(__name__)
+
+MOST_WINDOWS_PER_TURN: Final = 25
+"""After an outage the missed windows are judged in turns of this many, so that other rollouts get theirs."""
+
+HISTORY: Final = timedelta(hours=1)
+"""How far back stable's own rate is read when an epoch begins."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Prometheus server with the periods that fix the windows."""
+
+    evidence: EvidenceSource
+    scrape: timedelta
+    settle: timedelta
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """A trial and the windows that went into it, so that a turn judges only the new ones."""
+
+    windows: tuple[tuple[int, int], ...]
+    trial: Trial
+
+
+class EvidenceGatherer:
+    """Asks for what is due and judges what is recorded; a cache spares replaying the whole record each turn."""
+
+    def __init__(self, records: RecordKeeper) -> None:
+        self._records = records
+        self._folded: dict[str, tuple[int, _Folded]] = {}
+
+    def gather(self, situation: Situation, source: Source) -> Situation:
+        """Return the situation with evidence, or with the reason why there is none."""
+        status = situation.status
+        if status.phase is Phase.VERIFYING:
+            return _with_history(situation, source)
+        if status.phase not in LIVE | {Phase.PROMOTING}:
+            return situation
+        record = self._records.read(
+            situation.subject.namespace, situation.subject.name, situation.subject.uid, status.epoch
+        )
+        if record is None:
+            return situation
+        fresh, caught_up, problem = self._fresh(situation, source, record)
+        windows, saved = self._saved(situation, record, fresh)
+        evidence = Evidence(
+            frozen=record.frozen,
+            trial=self._judge(situation.subject.uid, status.epoch, record, windows),
+            windows=windows,
+            caught_up=caught_up and saved,
+        )
+        return replace(situation, evidence=evidence, source_problem=problem)
+
+    def _fresh(
+        self, situation: Situation, source: Source, record: Record
+    ) -> tuple[list[RecordedWindow], bool, Problem | None]:
+        """Ask for the windows that are due and not recorded; an answer that failed leaves the rest pending."""
+        fresh: list[RecordedWindow] = []
+        due = _due(situation, record)
+        for window in islice(due, MOST_WINDOWS_PER_TURN):
+            try:
+                fresh.append(_observed(situation, source, record, window))
+            except SourceError as error:
+                return fresh, False, Problem(error.reason, error.message)
+        return fresh, next(due, None) is None, None
+
+    def _saved(
+        self, situation: Situation, record: Record, fresh: list[RecordedWindow]
+    ) -> tuple[tuple[RecordedWindow, ...], bool]:
+        """Record the rows and read them back; rows that cannot be written may still lower the weight."""
+        if not fresh:
+            return record.windows, True
+        subject = situation.subject
+        try:
+            stored = self._records.append(subject.namespace, subject.name, subject.uid, situation.status.epoch, fresh)
+        except ClusterError as error:
+            log.warning("The windows could not be recorded; until they are, the weight can only fall: %s", error)
+            return (*record.windows, *fresh), False
+        return stored, True
+
+    def _judge(self, uid: str, epoch: int, record: Record, windows: tuple[RecordedWindow, ...]) -> Trial:
+        keys = tuple(window.key for window in windows)
+        known_epoch, folded = self._folded.get(uid, (0, None))
+        if folded is None or known_epoch != epoch or keys[: len(folded.windows)] != folded.windows:
+            folded = _Folded(windows=(), trial=start_trial(record.frozen))
+        trial = judged(folded.trial, windows[len(folded.windows) :])
+        self._folded[uid] = (epoch, _Folded(windows=keys, trial=trial))
+        return trial
+
+    def forget(self, uid: str) -> None:
+        """Drop what is kept for a rollout that is gone."""
+        self._folded.pop(uid, None)
+
+
+def _due(situation: Situation, record: Record) -> Iterable[Window]:
+    status = situation.status
+    traffic = status.traffic
+    if status.phase not in LIVE or traffic.applied_at is None or traffic.applied_weight == 0:
+        return iter(())
+    if traffic.applied_transition != status.transition:
+        return iter(())
+    numbers = [window.number for window in record.windows if window.transition == status.transition]
+    return due_windows(
+        following=max(numbers, default=-1) + 1,
+        transition=status.transition,
+        applied_at=traffic.applied_at,
+        clockwork=replace(situation.clockwork, interval=record.frozen.interval),
+        now=situation.now,
+    )
+
+
+def _observed(situation: Situation, source: Source, record: Record, window: Window) -> RecordedWindow:
+    status, live = situation.status, situation.world.stable
+    weight = status.traffic.applied_weight
+    if status.stable is not None and (live is None or live.hash != status.stable.hash):
+        message = "stable is not the revision that the epoch compares with"
+        rows = tuple(
+            Row(metric=metric.name, skipped=Reason.STABLE_CHANGED, message=message)
+            for metric in record.frozen.analysis.metrics
+        )
+        return RecordedWindow(
+            transition=window.transition,
+            number=window.number,
+            weight=weight,
+            start=window.start,
+            end=window.end,
+            rows=rows,
+        )
+    return source.evidence.window(window, _question(situation, weight))
+
+
+def _with_history(situation: Situation, source: Source) -> Situation:
+    """Read stable's own rate before the first request is diverted; this also proves that Prometheus answers."""
+    candidate = situation.world.candidate
+    if candidate is None or not candidate.rolled_out or situation.world.stable is None:
+        return situation
+    try:
+        history = source.evidence.history(_question(situation, 0), before=situation.now, span=HISTORY)
+    except SourceError as error:
+        return replace(situation, source_problem=Problem(error.reason, error.message))
+    return replace(situation, history=history)
+
+
+def _question(situation: Situation, weight: int) -> Question:
+    spec, status, world = situation.spec, situation.status, situation.world
+    if status.stable is None or status.candidate is None:
+        msg = "Prometheus cannot be asked before both arms are known"
+        raise AssertionError(msg)
+    metrics = []
+    for metric in spec.analysis.metrics:
+        ratio, _, allow_absent = resolve(metric)
+        metrics.append(
+            MetricQuestion(
+                name=metric.name, bad=ratio.bad, total=ratio.total, allow_absent=allow_absent, arms=metric.arms
+            )
+        )
+    return Question(
+        namespace=situation.subject.namespace,
+        labels=spec.analysis.labels,
+        metrics=tuple(metrics),
+        requests=spec.traffic.requests,
+        stable_deployment=status.stable.deployment,
+        candidate_deployment=status.candidate.deployment,
+        stable_pods=world.stable_pods,
+        candidate_pods=world.candidate_pods,
+        warmup=spec.strategy.warmup,
+        diverted_at=status.traffic.diverted_at,
+        weight=weight,
+    )

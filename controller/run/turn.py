@@ -1,0 +1,191 @@
+"""The turn: read, observe, record, judge, decide, commit, act. One pass over one rollout.
+
+The order is what makes every step happen once although the process may die anywhere and several may run by mistake: the
+intent is committed to status with a resourceVersion precondition before anything is changed, the change is fenced by
+the transition's number, and only a later turn that sees the change in the world confirms it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from controller.act.events import EventSink
+from controller.act.record import RecordKeeper
+from controller.act.route import Fenced, RouteProblem
+from controller.act.router import Router
+from controller.act.status import add_finalizer, commit_status, remove_finalizer
+from controller.api.names import FINALIZER, REQUEST_ANNOTATION
+from controller.api.reasons import ConditionType, Reason
+from controller.api.spec import ModelRolloutSpec
+from controller.api.status import ModelRolloutStatus
+from controller.observe.cluster import ROLLOUTS, ClusterPort, Conflict, Json, NotFound
+from controller.plan.conditions import Fact, kstatus_facts, with_facts
+from controller.plan.decide import decide
+from controller.plan.desired import fence_is, holds
+from controller.plan.situation import Decision, Situation, Subject
+from controller.plan.windows import Clockwork
+from controller.plan.world import Desired, World
+from controller.run.evidence import EvidenceGatherer, Source
+from controller.run.key import Key
+from controller.run.world import WorldReader
+
+log = logging.getLogger(__name__)
+
+_LONGEST_EDIT_BACKOFF = 60.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything outside of the pure core that a turn touches."""
+
+    cluster: ClusterPort
+    reader: WorldReader
+    sources: Mapping[str, Source]
+    records: RecordKeeper
+    events: EventSink
+    clock: Callable[[], datetime]
+    decided: Callable[[Key, Decision], None] = lambda _key, _decision: None
+
+
+class Turn:
+    """One pass over one rollout; safe to call from several threads for different keys."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._gatherer = EvidenceGatherer(ports.records)
+        self._edits: dict[str, int] = {}
+
+    def __call__(self, key: Key) -> float | None:
+        """Bring one rollout forward; return the seconds until time alone makes another look worth while.
+
+        Raises:
+            Conflict: somebody else wrote meanwhile; the turn is to be repeated from its reading.
+            ClusterError: the API server did not do as asked; to be tried again later.
+        """
+        ports = self._ports
+        try:
+            rollout = ports.cluster.get(ROLLOUTS, key.namespace, key.name)
+        except NotFound:
+            return None
+        status = ModelRolloutStatus.model_validate(rollout.get("status") or {})
+        try:
+            spec = ModelRolloutSpec.model_validate(rollout["spec"])
+        except ValidationError as error:
+            return self._refuse(rollout, status, error)
+        look = ports.reader.read(rollout, spec, status)
+        situation = self._situation(rollout, spec, status, look.world)
+        decision = decide(situation)
+        self._carry_out(rollout, situation, decision, look.router)
+        ports.decided(key, decision)
+        return self._again(situation, decision)
+
+    def _situation(self, rollout: Json, spec: ModelRolloutSpec, status: ModelRolloutStatus, world: World) -> Situation:
+        now = self._ports.clock()
+        source = self._ports.sources.get(spec.analysis.prometheus.name)
+        scrape, settle = (source.scrape, source.settle) if source else (spec.strategy.interval / 2,) * 2
+        interval = spec.strategy.interval
+        situation = Situation(
+            subject=_subject(rollout),
+            spec=spec,
+            status=status,
+            world=world,
+            clockwork=Clockwork(interval=interval, scrape=scrape, settle=settle),
+            now=now,
+        )
+        return situation if source is None else self._gatherer.gather(situation, source)
+
+    def _carry_out(self, rollout: Json, situation: Situation, decision: Decision, router: Router) -> None:
+        """Commit, then act, always; a fall of the weight leaves record and events for after the act."""
+        ports = self._ports
+        falling = decision.status.traffic.desired_weight < situation.status.traffic.desired_weight
+        if decision.finalizer == "add" and not situation.subject.finalized:
+            rollout = add_finalizer(ports.cluster, rollout)
+        if decision.opens is not None:
+            ports.records.open(rollout, decision.opens)
+        if not falling:
+            self._document(rollout, situation, decision)
+        if decision.status.to_json() != situation.status.to_json():
+            rollout = commit_status(ports.cluster, rollout, decision.status)
+        if decision.desired is not None:
+            self._act(rollout, situation.world, decision.desired, router)
+        if falling:
+            self._document(rollout, situation, decision)
+        if decision.finalizer == "remove":
+            remove_finalizer(ports.cluster, rollout)
+        ports.events.post(rollout, decision.announcements)
+
+    def _document(self, rollout: Json, situation: Situation, decision: Decision) -> None:
+        """Write the decision into the record of the epoch that it was taken in."""
+        epoch = situation.status.epoch
+        if decision.note is None or epoch == 0 or situation.evidence is None and decision.opens is None:
+            return
+        self._ports.records.note(rollout, epoch, decision.note)
+        if decision.closes is not None:
+            self._ports.records.close(rollout, epoch, decision.closes)
+            self._ports.records.prune(rollout, situation.spec.history_limit)
+
+    def _act(self, rollout: Json, world: World, desired: Desired, router: Router) -> None:
+        uid = rollout["metadata"]["uid"]
+        if not world.route.exists or world.route.problem is not None:
+            return
+        if holds(world.route, desired) and _sized(world, desired):
+            self._edits.pop(uid, None)
+            return
+        if fence_is(world.route, desired) and not holds(world.route, desired):
+            self._edits[uid] = self._edits.get(uid, 0) + 1
+        try:
+            result = router.write(desired)
+        except Fenced as fenced:
+            log.warning("Left the route alone: %s", fenced)
+        except RouteProblem as problem:
+            log.warning("Could not write the route: %s", problem)
+        else:
+            if result.pending:
+                log.info("Waiting before the weight is written: %s", result.pending)
+
+    def _again(self, situation: Situation, decision: Decision) -> float | None:
+        if decision.next_look is None:
+            return None
+        seconds = max(0.0, (decision.next_look - situation.now).total_seconds())
+        edits = self._edits.get(situation.subject.uid, 0)
+        return min(_LONGEST_EDIT_BACKOFF, max(seconds, 2.0**edits)) if edits > 1 else seconds
+
+    def _refuse(self, rollout: Json, status: ModelRolloutStatus, error: ValidationError) -> None:
+        """Say why the spec cannot be read; traffic stays where it is."""
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        fact = Fact(ConditionType.SPEC_ACCEPTED, "False", Reason.INVALID_SPEC, f"spec.{where}: {first['msg']}")
+        generation, now = rollout["metadata"]["generation"], self._ports.clock()
+        refused = with_facts(
+            status.model_copy(update={"message": fact.message, "reason": fact.reason}),
+            (fact,),
+            generation=generation,
+            now=now,
+        )
+        refused = with_facts(refused, kstatus_facts(refused), generation=generation, now=now)
+        if refused.to_json() != status.to_json():
+            commit_status(self._ports.cluster, rollout, refused)
+
+
+def _sized(world: World, desired: Desired) -> bool:
+    wanted, candidate = desired.candidate_replicas, world.candidate
+    return wanted is None or candidate is None or candidate.replicas == wanted
+
+
+def _subject(rollout: Json) -> Subject:
+    metadata = rollout["metadata"]
+    return Subject(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        deleting="deletionTimestamp" in metadata,
+        finalized=FINALIZER in metadata.get("finalizers", ()),
+        request=metadata.get("annotations", {}).get(REQUEST_ANNOTATION),
+    )
+
+
+__all__ = ["Conflict", "Ports", "Turn"]
