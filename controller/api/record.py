@@ -39,6 +39,7 @@ class Row(StatusModel):
     metric: Annotated[_Name, Field(description="The metric.")]
     stable: Annotated[ArmCounts | None, Field(description="Stable's counts.")] = None
     candidate: Annotated[ArmCounts | None, Field(description="The candidate's counts.")] = None
+    bad_seen: Annotated[bool | None, Field(description="Whether any series ever matched the bad selector.")] = None
     skipped: Annotated[Reason | None, Field(description="Why the window does not count for this metric.")] = None
     message: Annotated[_Text, Field(description="What was found, when skipped.")] = ""
 
