@@ -36,6 +36,7 @@ PAGE_ITEMS: Final = 250
 POOL_CONNECTIONS: Final = 32
 
 _CHUNK_BYTES: Final = 64 * 1024
+_MESSAGE_BYTES: Final = 500
 _JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -213,7 +214,7 @@ class Cluster:
         call = f"{method} {path.partition('?')[0]}"
         answer = self._exchange(call, path=path, headers=headers, body=encoded)
         if not 200 <= answer.status < 300:
-            raise _error(call, answer)
+            raise _error(call, answer, content_type=content_type)
         return _slim(_object(call, answer))
 
     def _authorization(self) -> dict[str, str]:
@@ -314,28 +315,24 @@ _CLASSES: Final[dict[int, type[ClusterError]]] = {
 }
 
 
-def _error(call: str, answer: _Answer) -> ClusterError:
+def _error(call: str, answer: _Answer, *, content_type: str) -> ClusterError:
     """Translate an answer that is no success; it need not come from an API server (proxies answer HTML)."""
     try:
         status = json.loads(answer.body)
     except ValueError:
         status = {}
     status = status if isinstance(status, dict) else {}
-    message = status.get("message") or answer.body[:200].decode(errors="replace")
+    message = status.get("message") or answer.body[:_MESSAGE_BYTES].decode(errors="replace")
     default = Unavailable if answer.status >= 500 else ClusterError
-    kind = Conflict if _is_failed_test(status) else _CLASSES.get(answer.status, default)
+    kind = _CLASSES.get(answer.status, default)
+    # A JSON patch that does not apply is refused without details; a result that is not valid names what is wrong.
+    if content_type == _JSON_PATCH and answer.status == 422 and not status.get("details"):
+        kind, message = Conflict, "the object is not what the patch was based on"
     return kind(
-        f"{call}: {answer.status}: {message}",
+        f"{call}: {answer.status}: {message[:_MESSAGE_BYTES]}",
         status=answer.status,
         reason=status.get("reason", ""),
         retry_after=_seconds(answer.headers.get("Retry-After", "")),
-    )
-
-
-def _is_failed_test(status: Json) -> bool:
-    causes = (status.get("details") or {}).get("causes") or ()
-    return any(
-        "test" in str(cause.get("message", "")) and "failed" in str(cause.get("message", "")) for cause in causes
     )
 
 
