@@ -103,13 +103,14 @@ class GatewayRouter:
         guard(self._cluster, self._namespace, fence=marks.fence, desired=desired)
         arms = self._reachable_arms(route, desired)
         rule = self._rule(route, arms)
-        held = _holds(rule, arms, desired)
-        if held and marks == marks_of(desired):
-            return APPLIED
-        if replicas and candidate is not None and _raises(rule, arms, desired):
+        pending = ""
+        if replicas and candidate is not None and not _lowers(rule, arms, desired):
             scale_to(self._cluster, candidate, replicas)
-            if pending := lacks_pods(candidate, replicas):
-                return WriteResult(pending)
+            pending = lacks_pods(candidate, replicas)
+        if _holds(rule, arms, desired) and marks == marks_of(desired):
+            return APPLIED
+        if pending:
+            return WriteResult(pending)
         operations = mark_operations(route, desired) + _weight_operations(rule, arms, desired)
         self._cluster.json_patch(HTTP_ROUTES, self._namespace, self._name, operations)
         return APPLIED
@@ -227,8 +228,8 @@ def _holds(rule: _Rule, arms: Arms, desired: Desired) -> bool:
     return stable + candidate > 0 and stable * desired.weight == candidate * (100 - desired.weight)
 
 
-def _raises(rule: _Rule, arms: Arms, desired: Desired) -> bool:
-    return arms.candidate is not None and desired.weight > rule.percent(arms.candidate)
+def _lowers(rule: _Rule, arms: Arms, desired: Desired) -> bool:
+    return arms.candidate is None or desired.weight < rule.percent(arms.candidate)
 
 
 def _weight_operations(rule: _Rule, arms: Arms, desired: Desired) -> list[Json]:

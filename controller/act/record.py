@@ -116,16 +116,18 @@ class RecordKeeper:
         pages = self._pages(key)
         return _record(pages) if pages else None
 
-    def append(self, key: RecordKey, windows: Sequence[RecordedWindow]) -> tuple[RecordedWindow, ...]:
-        """Store the windows whose keys are not stored yet, in this order, and return all of them as they are stored."""
+    def append(self, key: RecordKey, windows: Sequence[RecordedWindow]) -> Record:
+        """Store the windows whose keys are not stored yet, in this order, and return the record as it is stored.
+
+        A window whose key was stored before is as it was stored then: the first writer wins.
+        """
 
         def missing(pages: list[_Page]) -> _Addition | None:
             known = {window.key for page in pages for window in page.spec.windows}
             new = [window for window in windows if window.key not in known]
             return _Addition(windows=tuple(_fitting(new, pages[-1]))) if new else None
 
-        stored = {window.key: window for page in self._extend(key, missing) for window in page.spec.windows}
-        return tuple(stored[window.key] for window in windows)
+        return _record(self._extend(key, missing))
 
     def note(self, key: RecordKey, decision: RecordedDecision) -> None:
         """Store a decision, unless the very same one is stored."""

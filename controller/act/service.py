@@ -71,9 +71,10 @@ class ServiceRouter:
         guard(self._cluster, self._namespace, fence=marks.fence, desired=desired)
         target = self._target(desired, stable=stable, candidate=candidate)
         held = service["spec"].get("selector") == target
+        pending = self._size(candidate, desired)
         if held and marks == marks_of(desired):
             return APPLIED
-        if candidate is not None and (pending := self._size(candidate, desired)):
+        if pending:
             return WriteResult(pending)
         if not held and 0 < desired.weight < 100:
             self._refuse_strangers(target, frozenset((desired.stable, desired.candidate or "")))
@@ -102,10 +103,10 @@ class ServiceRouter:
             return narrow(_present(candidate, desired.candidate), stable)
         return wide(_present(stable, desired.stable), _present(candidate, desired.candidate))
 
-    def _size(self, candidate: Json, desired: Desired) -> str:
+    def _size(self, candidate: Json | None, desired: Desired) -> str:
         """Scale the candidate and return what is waited for; in a split a pod too many is as wrong as one less."""
         replicas = desired.candidate_replicas
-        if replicas is None or desired.weight == 0:
+        if candidate is None or replicas is None or desired.weight == 0:
             return ""
         scale_to(self._cluster, candidate, replicas)
         return lacks_pods(candidate, replicas) if desired.weight == 100 else differs_in_pods(candidate, replicas)

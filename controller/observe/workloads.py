@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -87,14 +86,6 @@ def find_autoscaler(cluster: ClusterPort, namespace: str, deployment: str) -> st
     return Autoscalers(cluster).of(namespace, deployment)
 
 
-@dataclass(frozen=True)
-class SeenArm:
-    """A Deployment with its live pods."""
-
-    workload: Workload
-    pods: tuple[Pod, ...]
-
-
 class Workloads:
     """Reads Deployments and pods; holds only what no single reading can tell (first readiness, autoscalers)."""
 
@@ -114,17 +105,27 @@ class Workloads:
         found = self._get(namespace, deployment)
         return None if found is None else workload_of(found, self._autoscalers.of(namespace, deployment))
 
-    def arm(self, namespace: str, deployment: str, *, since: datetime | None = None) -> SeenArm | None:
-        """Return the Deployment with its live pods; troubles that ended before ``since`` are forgotten."""
+    def pods(self, namespace: str, deployment: str, *, since: datetime | None = None) -> tuple[Pod, ...]:
+        """Return the Deployment's live pods by name; troubles that ended before ``since`` are forgotten."""
         found = self._get(namespace, deployment)
         if found is None:
-            return None
+            return ()
         pods = self._cluster.list(PODS, namespace, labels=label_selector(found["spec"]["selector"]))
         own = (pod for pod in pods if is_live(pod) and deployment_of(pod) == deployment)
-        return SeenArm(
-            workload=workload_of(found, self._autoscalers.of(namespace, deployment)),
-            pods=tuple(sorted((self._pod(pod, since) for pod in own), key=lambda pod: pod.name)),
-        )
+        return tuple(sorted((self._pod(pod, since) for pod in own), key=lambda pod: pod.name))
+
+    def rivals(self, rollout: Json) -> tuple[str, ...]:
+        """Return the names of the older ModelRollouts of the namespace that steer the same HTTPRoute or Service.
+
+        Two rules of one HTTPRoute are one route here, because the fence is on the object. A rollout that is being
+        deleted counts as long as it carries the finalizer: until then it may still write the route.
+        """
+        others = [
+            other
+            for other in self._cluster.list(ROLLOUTS, rollout["metadata"]["namespace"])
+            if _route_of(other) == _route_of(rollout) and _seniority(other) < _seniority(rollout) and _may_write(other)
+        ]
+        return tuple(other["metadata"]["name"] for other in sorted(others, key=_seniority))
 
     def _get(self, namespace: str, deployment: str) -> Json | None:
         try:
@@ -214,21 +215,6 @@ def label_selector(selector: Json) -> str:
             }[expression["operator"]]
         )
     return ",".join(terms)
-
-
-def rivals(cluster: ClusterPort, rollout: Json) -> tuple[str, ...]:
-    """Return the names of the older ModelRollouts of the namespace that steer the same HTTPRoute or Service.
-
-    Two rules of one HTTPRoute are one route here, because the fence is on the object. A rollout that is being deleted
-    counts as long as it carries the finalizer: until then it may still write the route.
-    """
-    metadata = rollout["metadata"]
-    others = [
-        other
-        for other in cluster.list(ROLLOUTS, metadata["namespace"])
-        if _route_of(other) == _route_of(rollout) and _seniority(other) < _seniority(rollout) and _may_write(other)
-    ]
-    return tuple(other["metadata"]["name"] for other in sorted(others, key=_seniority))
 
 
 def _ready_condition(pod: Json) -> Json:
