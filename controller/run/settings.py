@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import yaml
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from controller.api.model import ApiModel
 from controller.api.scalars import Duration, ObjectName, parse_duration
@@ -45,7 +45,7 @@ class PrometheusSettings(ApiModel):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
     url: HttpUrl
-    scrape_interval: Duration = timedelta(seconds=15)
+    scrape_interval: Annotated[Duration, AfterValidator(_positive)] = timedelta(seconds=15)
     settle: OptionalDuration = None
     bearer_token_file: OptionalPath = None
 
@@ -96,7 +96,7 @@ class LogSettings(ApiModel):
 class Settings(ApiModel):
     """All settings; ``namespaces`` empty means the whole cluster."""
 
-    prometheus: Annotated[tuple[PrometheusSettings, ...], Field(min_length=1)]
+    prometheus: tuple[PrometheusSettings, ...]
     namespaces: tuple[ObjectName, ...] = ()
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
@@ -104,18 +104,15 @@ class Settings(ApiModel):
     logs: LogSettings = LogSettings()
 
     @model_validator(mode="after")
-    def _distinct(self) -> "Settings":
+    def _coherent(self) -> "Settings":
+        if not self.prometheus:
+            msg = "prometheus must name at least one server, with name and url"
+            raise ValueError(msg)
         names = [server.name for server in self.prometheus]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             msg = f"prometheus names must be distinct, found twice: {', '.join(twice)}"
             raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _scrapes(self) -> "Settings":
-        for server in self.prometheus:
-            _positive(server.scrape_interval)
         return self
 
 
