@@ -1,0 +1,1 @@
+"""The judge: published values, exact enumeration, properties, simulated operating characteristics, the command."""

@@ -1,0 +1,100 @@
+"""The confidence interval of the difference."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.judge import Arm, Window
+from controller.judge._interval import DifferenceInterval, _bets, _log_factors, difference_grid
+from controller.judge._ratio import log_factors, worse_alternatives
+
+
+@pytest.mark.parametrize("margin", [0.0, 1e-6, 0.0025, 0.01, 0.3, 0.95])
+def test_grid(margin):
+    grid = np.array(difference_grid(margin))
+
+    assert grid.size == 41
+    assert (np.diff(grid) > 0).all()
+    assert (grid == -grid[::-1]).all()
+    assert margin in grid
+    assert -1 < grid[0] < grid[-1] < 1
+
+
+@given(
+    rate=st.floats(1e-4, 1 - 1e-4),
+    margin=st.sampled_from([0.0, 0.0025, 0.05, 0.5]),
+    n0=st.integers(1, 5000),
+    n1=st.integers(1, 5000),
+    shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_array_and_single_window_agree(rate, margin, n0, n1, shares):
+    k0, k1 = int(n0 * shares[0]), int(n1 * shares[1])
+    bets = _bets(margin)
+    found = _log_factors(Window(Arm(n0, k0), Arm(n1, k1)), rate=rate, bets=bets)
+    sides = [(rate, Window(Arm(n0, k0), Arm(n1, k1))), (1 - rate, Window(Arm(n0, n0 - k0), Arm(n1, n1 - k1)))]
+
+    for side, (guess, window) in enumerate(sides):
+        for at, delta in enumerate(bets.grid):
+            if delta >= 0 and guess + delta < 0.999:
+                start = bets.fractions.size + 10 * at
+                expected = log_factors(
+                    window, rate=guess, margin=float(delta), alternatives=worse_alternatives(guess, float(delta))
+                )
+                assert found[side, start : start + 10] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def intervals(seed, p0, p1, *, windows, margin=0.01, n=(1800, 200)):
+    rng = np.random.default_rng(seed)
+    interval, bad, total = DifferenceInterval.start(margin, 0.05), 0.5, 1.0
+    for _ in range(windows):
+        window = Window(Arm(n[0], int(rng.binomial(n[0], p0))), Arm(n[1], int(rng.binomial(n[1], p1))))
+        interval = interval.update(window, bad / total)
+        bad, total = bad + window.stable.bad, total + window.stable.total
+        yield interval.bounds
+
+
+@pytest.mark.parametrize(("p0", "p1"), [(0.08, 0.08), (0.08, 0.12), (0.12, 0.08), (0.005, 0.005), (0.005, 0.1), (0, 0)])
+def test_interval_covers_the_truth_and_shrinks(p0, p1):
+    misses, widths = 0, []
+    for seed in range(12):
+        previous = (-1.0, 1.0)
+        for low, high in intervals(seed, p0, p1, windows=60):
+            assert previous[0] <= low
+            assert high <= previous[1]
+            previous = (low, high)
+        misses += not previous[0] <= p1 - p0 <= previous[1]
+        widths.append(previous[1] - previous[0])
+    assert misses <= 3  # at most 10 % each; more than 3 of 12 has probability 2.6 %, and the seeds are fixed
+    assert np.mean(widths) < 0.075
+
+
+def test_interval_misses_the_truth_no_more_often_than_allowed():
+    runs = 150
+    missed = sum(
+        any(not low <= 0.0 <= high for low, high in intervals(seed, 0.3, 0.3, windows=40, n=(50, 50)))
+        for seed in range(runs)
+    )
+    assert missed <= 26  # 2α = 10 % of 150; the 99.9 % quantile of the binomial
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.01, 0.5))
+def test_interval_is_mirrored_when_bad_and_good_change_places(seed, rate):
+    rng = np.random.default_rng(seed)
+    here, there = DifferenceInterval.start(0.02, 0.05), DifferenceInterval.start(0.02, 0.05)
+    for _ in range(3):
+        k0, k1 = int(rng.binomial(2000, rate)), int(rng.binomial(500, rate / 2))
+        here = here.update(Window(Arm(2000, k0), Arm(500, k1)), rate)
+        there = there.update(Window(Arm(2000, 2000 - k0), Arm(500, 500 - k1)), 1 - rate)
+
+    assert here.bounds == pytest.approx((-there.bounds[1], -there.bounds[0]))
+
+
+def test_an_interval_is_left_as_it_was():
+    first = DifferenceInterval.start(0.01, 0.05).update(Window(Arm(900, 9), Arm(900, 9)), 0.01)
+    before = first.bounds
+    first.update(Window(Arm(90_000, 900), Arm(90_000, 2700)), 0.01)
+
+    assert first.bounds == before
+    assert DifferenceInterval.start(0.01, 0.05).bounds == (-1.0, 1.0)
