@@ -55,9 +55,8 @@ def _candidate_exists(situation: Situation) -> Problem | None:
 
 
 def _is_stable(situation: Situation) -> bool:
-    spec, status = situation.spec, situation.status
-    stable = status.stable.deployment if status.stable else spec.stable.deployment
-    return spec.candidate is not None and spec.candidate.deployment == stable
+    candidate, stable = situation.spec.candidate, situation.world.stable
+    return candidate is not None and stable is not None and candidate.deployment == stable.deployment
 
 
 def _route_usable(situation: Situation) -> Problem | None:

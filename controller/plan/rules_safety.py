@@ -159,7 +159,7 @@ def analysis_edited(situation: Situation) -> Decision | None:
 def record_lost(situation: Situation) -> Decision | None:
     """Somebody deleted the record: without its frozen analysis nothing can be judged, so a new epoch begins."""
     status = situation.status
-    if status.phase not in LIVE or situation.evidence is not None:
+    if status.phase not in LIVE or status.analysis is None or situation.evidence is not None:
         return None
     message = f"The RolloutRecord of epoch {status.epoch} is gone: epoch {status.epoch + 1} begins from step 0"
     return _restart(situation, Reason.RECORD_LOST, message)
@@ -184,7 +184,9 @@ def _restart(situation: Situation, reason: Reason, message: str) -> Decision:
 def stable_changed(situation: Situation) -> Decision | None:
     """Stable's template was changed by others: hold the weight; nothing can be compared until it returns."""
     status, live = situation.status, situation.world.stable
-    if status.stable is None or live is None or live.hash == status.stable.hash:
+    if status.phase not in LIVE | {Phase.VERIFYING} or status.stable is None or live is None:
+        return None
+    if live.hash == status.stable.hash:
         return None
     if status.phase is Phase.VERIFYING:
         message = f"Stable {live.deployment} changed to {live.hash} before any request was diverted: a new epoch begins"
