@@ -9,12 +9,14 @@ import queue
 import random
 import re
 import select
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
@@ -64,15 +66,36 @@ class Plan:
     feedback_url: str = ""
 
 
-class _Line:
-    """One connection to the target at a time, opened when needed."""
+@cache
+def _address(host: str, port: int) -> str:
+    """The host's address. Asked once: a Service keeps its own, and a lookup per request would put DNS to the test."""
+    return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+
+
+class Line(HTTPConnection):
+    """A connection to the authority of a URL, whose name is looked up once and for all."""
+
+    def __init__(self, authority: str, *, timeout: float) -> None:
+        super().__init__(authority, timeout=timeout)
+
+    def connect(self) -> None:
+        """Connect to the address; only a name that was found is remembered."""
+        name, self.host = self.host, _address(self.host, self.port)
+        try:
+            super().connect()
+        finally:
+            self.host = name
+
+
+class _Asker:
+    """Asks the target one question at a time."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         url = urlsplit(plan.target)
-        self._connection = HTTPConnection(url.hostname or "", url.port, timeout=plan.timeout)
+        self._connection = Line(url.netloc, timeout=plan.timeout)
         self._path = f"{url.path.rstrip('/')}/v2/models/{plan.model}/infer"
-        self._headers = {"Content-Type": "application/json"} | ({"Host": plan.host} if plan.host else {})
+        self._headers = {"Content-Type": "application/json", "Host": plan.host or url.netloc}
 
     def ask(self, sample: Sample, *, identifier: str) -> tuple[int, str, bytes]:
         """Send one sample; the answer's status, version and body.
@@ -153,16 +176,16 @@ class Traffic:
                 self.ledger.count_missed()
 
     def _ask_all(self) -> None:
-        line = _Line(self._plan)
+        asker = _Asker(self._plan)
         while (sample := self._due.get()) is not None:
-            self._ask(line, sample)
+            self._ask(asker, sample)
             self._free.release()
-        line.close()
+        asker.close()
 
-    def _ask(self, line: _Line, sample: Sample) -> None:
+    def _ask(self, asker: _Asker, sample: Sample) -> None:
         identifier = str(uuid.uuid4())
         try:
-            status, name, body = line.ask(sample, identifier=identifier)
+            status, name, body = asker.ask(sample, identifier=identifier)
         except (OSError, HTTPException) as error:
             self.ledger.count_connection_error(f"{type(error).__name__}: {error}")
             return
@@ -203,7 +226,7 @@ def _version(name: str) -> str:
 def _post(url: str, body: bytes, *, timeout: float) -> bool:
     """Whether `body` was accepted; over a new connection, as a kept one would always reach the same pod."""
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    connection = Line(parts.netloc, timeout=timeout)
     try:
         connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()

@@ -15,13 +15,13 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from examples.demo.http_service import HttpService, Request, Response, json_response
 from examples.demo.ledger import Ledger, exposition
-from examples.demo.open_loop import MAX_COUNT, Connections, Plan, Traffic
+from examples.demo.open_loop import MAX_COUNT, Connections, Line, Plan, Traffic
 from examples.demo.samples import load_samples, synthetic_samples
 
 _MAX_RATE, _MAX_DURATION = 500.0, 6 * 3600.0
@@ -79,10 +79,10 @@ def _wait_until_ready(plan: Plan, *, seconds: float, stop: threading.Event) -> N
 
 def _ready(plan: Plan) -> bool:
     url = urlsplit(plan.target)
-    connection = HTTPConnection(url.hostname or "", url.port, timeout=plan.timeout)
+    connection = Line(url.netloc, timeout=plan.timeout)
     try:
-        headers = {"Host": plan.host} if plan.host else {}
-        connection.request("GET", f"{url.path.rstrip('/')}/v2/health/ready", headers=headers)
+        path = f"{url.path.rstrip('/')}/v2/health/ready"
+        connection.request("GET", path, headers={"Host": plan.host or url.netloc})
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False
