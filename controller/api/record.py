@@ -7,10 +7,12 @@ same numbers.
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.json_schema import JsonSchemaValue
 
 from controller.api.model import StatusModel
 from controller.api.reasons import Reason
+from controller.api.rules import VALIDATIONS, Rule
 from controller.api.scalars import Duration
 from controller.api.spec import Analysis
 from controller.api.status import Revision, Time
@@ -18,9 +20,24 @@ from controller.api.status import Revision, Time
 PAGE_WINDOWS: Final = 100
 """Windows on one page."""
 
+_UNUSED: Final = (
+    "(!has(oldSelf.windows) || oldSelf.windows.size() == 0) && "
+    "(!has(oldSelf.decisions) || oldSelf.decisions.size() == 0) && !has(oldSelf.verdict)"
+)
+"""CEL: the page was opened, and nothing was written into it yet."""
+
 _Name = Annotated[str, Field(max_length=253)]
 _Number = Annotated[str, Field(max_length=32)]
 _Text = Annotated[str, Field(max_length=1024)]
+
+
+def _lasting(*rules: Rule) -> ConfigDict:
+    """Return a model configuration with rules in CEL about how a stored object may change."""
+
+    def add(schema: JsonSchemaValue) -> None:
+        schema[VALIDATIONS] = [each.to_json() for each in rules]
+
+    return ConfigDict(json_schema_extra=add)
 
 
 class ArmCounts(StatusModel):
@@ -46,6 +63,8 @@ class Row(StatusModel):
 
 class RecordedWindow(StatusModel):
     """One window; (transition, number) is its key within the epoch."""
+
+    model_config = _lasting(Rule("self == oldSelf", "a recorded window must never change"))
 
     transition: Annotated[int, Field(ge=0, description="The transition that it belongs to.")]
     number: Annotated[int, Field(ge=0, description="Its number within the transition.")]
@@ -103,6 +122,30 @@ class RecordedDecision(StatusModel):
 class RolloutRecordSpec(StatusModel):
     """One page of the record of an epoch."""
 
+    model_config = _lasting(
+        *(
+            Rule(
+                f"self.{field} == oldSelf.{field} || {_UNUSED}",
+                f"{field} must not change once the page holds anything",
+            )
+            for field in ("rollout", "rolloutUid", "epoch", "page", "stable", "candidate", "frozen")
+        ),
+        Rule(
+            "!has(oldSelf.windows) || has(self.windows) && oldSelf.windows.all(o, "
+            "self.windows.exists(n, n.transition == o.transition && n.number == o.number))",
+            "a recorded window must never be removed",
+        ),
+        Rule(
+            "!has(oldSelf.decisions) || has(self.decisions) && oldSelf.decisions.all(o, "
+            "self.decisions.exists(n, n == o))",
+            "a recorded decision must never change or be removed",
+        ),
+        Rule(
+            "!has(oldSelf.verdict) || has(self.verdict) && self.verdict == oldSelf.verdict",
+            "a verdict must never change",
+        ),
+    )
+
     rollout: Annotated[_Name, Field(description="The ModelRollout.")]
     rollout_uid: Annotated[_Name, Field(description="Its uid.")]
     epoch: Annotated[int, Field(ge=1, description="The epoch.")]
@@ -110,7 +153,17 @@ class RolloutRecordSpec(StatusModel):
     stable: Annotated[Revision, Field(description="What served.")]
     candidate: Annotated[Revision, Field(description="What was tried.")]
     frozen: Annotated[FrozenAnalysis, Field(description="What the judge needs besides the rows.")]
-    windows: Annotated[tuple[RecordedWindow, ...], Field(max_length=PAGE_WINDOWS, description="In order.")] = ()
+    windows: Annotated[
+        tuple[RecordedWindow, ...],
+        Field(
+            max_length=PAGE_WINDOWS,
+            description="In order.",
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["transition", "number"],
+            },
+        ),
+    ] = ()
     decisions: Annotated[tuple[RecordedDecision, ...], Field(max_length=200, description="In order.")] = ()
     verdict: Annotated[
         Literal["Promoted", "RolledBack", "Withdrawn", "Superseded"] | None,

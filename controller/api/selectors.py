@@ -10,12 +10,21 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, WithJsonSchema
 
 from controller.api.model import ApiModel
+from controller.api.scalars import described, matches
 
 _NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
 _VALUE: Final = r'"([^"\\\n]|\\.)*"'
-_MATCHER: Final = rf"{_LABEL}\s*(=~|!~|!=|=)\s*{_VALUE}"
-SELECTOR_PATTERN: Final = rf"^\s*({_NAME})?\s*(\{{\s*({_MATCHER}(\s*,\s*{_MATCHER})*\s*,?\s*)?\}})?\s*$"
+_SPACE: Final = r"[ \t\r\n]*"
+_OPERATOR: Final = rf"{_SPACE}(=~|!~|!=|=){_SPACE}"
+_MATCHER: Final = rf"{_LABEL}{_OPERATOR}{_VALUE}"
+_MATCHERS: Final = rf"\{{{_SPACE}({_MATCHER}({_SPACE},{_SPACE}{_MATCHER})*{_SPACE},?{_SPACE})?\}}"
+SELECTOR_PATTERN: Final = rf"^{_SPACE}({_NAME})?{_SPACE}({_MATCHERS})?{_SPACE}$"
+LONGEST: Final = 1024
+"""Characters of a selector, at most."""
+
+_SOMETHING: Final = r"[a-zA-Z_:]"
+"""Neither a name nor a matcher can do without; ``{}`` selects everything and is refused."""
 
 _SELECTOR_MESSAGE: Final = (
     'must be a plain PromQL selector such as requests_total{code="500"}: a counter name with matchers in double '
@@ -49,11 +58,11 @@ def parse_selector(text: str) -> Selector:
     Raises:
         ValueError: when the text is anything but a plain selector.
     """
-    if not re.fullmatch(SELECTOR_PATTERN, text) or not text.strip(" \t{}"):
+    if len(text) > LONGEST or not re.fullmatch(SELECTOR_PATTERN, text) or not re.search(_SOMETHING, text):
         msg = f"{_SELECTOR_MESSAGE}; found {text!r}"
         raise ValueError(msg)
     name, brace, inner = text.strip().partition("{")
-    found = re.finditer(rf"({_LABEL})\s*(=~|!~|!=|=)\s*({_VALUE})", inner) if brace else ()
+    found = re.finditer(rf"({_LABEL}){_OPERATOR}({_VALUE})", inner) if brace else ()
     return Selector(
         name=name.strip(),
         matchers=tuple(Matcher(label=m[1], operator=m[2], value=m[3]) for m in found),
@@ -75,17 +84,7 @@ SelectorString = Annotated[
     str,
     AfterValidator(_checked),
     WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 1024,
-            "x-kubernetes-validations": [
-                {
-                    "rule": f"self.matches(r'''{SELECTOR_PATTERN}''')",
-                    "message": _SELECTOR_MESSAGE,
-                }
-            ],
-        }
+        described(f"{matches(SELECTOR_PATTERN)} && {matches(_SOMETHING)}", _SELECTOR_MESSAGE, longest=LONGEST)
     ),
 ]
 """A plain vector selector of a counter."""
