@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.cluster import controlplane, native, processes
+from tests.cluster import controlplane, full, images, native
 from tests.cluster.binaries import locked
 from tests.cluster.layout import SOURCE, ClusterError, Layout, Size, cache_folder, point_to
 from tests.cluster.progress import say
@@ -17,41 +17,57 @@ from tests.cluster.progress import say
 def up(options: argparse.Namespace) -> None:
     """Bring a cluster up, or repair it."""
     layout = Layout(options.checkout, Size(options.size))
-    fresh = not processes.running(layout.supervisor)
     started = time.monotonic()
     layout.folder.mkdir(parents=True, exist_ok=True)
     if layout.size is Size.CONTROL_PLANE:
         controlplane.up(layout)
-    point_to(layout)
-    if fresh:
-        say(f"{layout.size} is up after {time.monotonic() - started:.0f} s: {layout.enter}, {layout.kubeconfig}")
     else:
-        say(f"{layout.size} is up")
+        full.up(layout, wished=full.Runtime(options.runtime) if options.runtime else None)
+    point_to(layout)
+    say(f"{layout.size} is up after {time.monotonic() - started:.0f} s: {layout.enter} COMMAND")
 
 
 def down(options: argparse.Namespace) -> None:
     """End everything and remove every trace but the cache."""
-    sizes = [Size(options.size)] if options.size else list(Size)
-    for layout in (Layout(options.checkout, size) for size in sizes):
-        if layout.folder.exists():
+    for size in [Size(options.size)] if options.size else list(Size):
+        layout = Layout(options.checkout, size)
+        if not layout.folder.exists():
+            continue
+        if size is Size.CONTROL_PLANE:
             native.stop(layout)
-            shutil.rmtree(layout.folder)
-            say(f"{layout.size} is down")
-    layout = Layout(options.checkout, Size.FULL)
-    if layout.root.exists():
+        else:
+            full.down(layout)
+        shutil.rmtree(layout.folder)
         point_to(layout)
         if not any(layout.root.iterdir()):
             layout.root.rmdir()
+        say(f"{size} is down")
+
+
+def load(options: argparse.Namespace) -> None:
+    """Build the images of the project and load them into the full cluster if it is up."""
+    layout = Layout(options.checkout, Size.FULL)
+    known = {image.name: image for image in (*images.PROJECT, *images.ADDONS)}
+    if unknown := [name for name in options.names if name not in known]:
+        raise ClusterError(f"no image is called {unknown[0]}; expected some of: {', '.join(known)}")
+    for name in options.names or [image.name for image in images.PROJECT]:
+        full.load(layout, known[name])
 
 
 def status(options: argparse.Namespace) -> None:
     """Print what runs."""
     for size in Size:
         layout = Layout(options.checkout, size)
-        state = "down" if not processes.running(layout.supervisor) else "ready" if native.ready(layout) else "not ready"
+        state = _state(layout)
         print(f"{size}: {state}")
         for line in native.report(layout):
             print(f"  {line}")
+
+
+def _state(layout: Layout) -> str:
+    if not layout.kubeconfig.exists():
+        return "down"
+    return "ready" if native.ready(layout) else "not ready"
 
 
 def hold(options: argparse.Namespace) -> None:
@@ -64,6 +80,9 @@ def release(options: argparse.Namespace) -> None:
     native.release(Layout(options.checkout, Size(options.size)), options.component)
 
 
+COMMANDS = {"up": up, "down": down, "status": status, "images": load, "hold": hold, "release": release}
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     root = argparse.ArgumentParser(
@@ -73,16 +92,22 @@ def parser() -> argparse.ArgumentParser:
         "--checkout", type=Path, default=SOURCE.parent.parent, help="whose cluster (default: this checkout's)"
     )
     commands = root.add_subparsers(required=True, metavar="COMMAND")
-    sizes = [size.value for size in Size]
-    for function in (up, down, status, hold, release):
+    for name, function in COMMANDS.items():
         words = (function.__doc__ or "").strip()
-        command = commands.add_parser(function.__name__, help=words, description=words)
+        command = commands.add_parser(name, help=words, description=words)
         command.set_defaults(function=function)
-        if function is not status:
-            default = None if function is down else Size.FULL.value
+        if name in ("up", "down", "hold", "release"):
+            default = None if name == "down" else Size.FULL.value
+            sizes = [size.value for size in Size]
             command.add_argument("--size", choices=sizes, default=default, help=f"default: {default or 'both'}")
-        if function in (hold, release):
+        if name in ("hold", "release"):
             command.add_argument("component", help="for example kube-apiserver; status lists them")
+        if name == "images":
+            command.add_argument("names", nargs="*", metavar="NAME", help="default: all of the project's")
+        if name == "up":
+            runtimes = [runtime.value for runtime in full.Runtime]
+            words = "of the full size; default: kind where Docker and kind are usable, else own"
+            command.add_argument("--runtime", choices=runtimes, help=words)
     return root
 
 

@@ -61,23 +61,33 @@ PAUSE = Program(module="pause", title="building pause")
 
 def ensure(program: Program) -> Path:
     """Return the folder that holds the program, building it first if need be."""
+    with cached(program.module, key(program)) as draft:
+        if draft:
+            _build(program, draft)
+    return cache_folder() / program.module / key(program)
+
+
+def key(program: Program) -> str:
+    """Return the hash that tells a build of the program apart from others."""
     source = SOURCE / "go" / program.module
     files = [source / name for name in ("go.mod", "go.sum", "main.go") if (source / name).exists()]
-    key = content_hash(files, *COMPILE, *program.link, *program.names)
-    with cached(program.module, key) as draft:
-        if draft:
-            _build(program, source, draft)
-    return cache_folder() / program.module / key
+    return content_hash(files, *COMPILE, *program.link, *program.names)
 
 
-def _build(program: Program, source: Path, draft: Path) -> None:
+def _build(program: Program, draft: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise ClusterError("go is missing: the cluster's programs are built from source; install Go 1.26 or newer")
     link = " ".join(("-s", "-w", *program.link))
     command: list[str | Path] = [go, "build", *COMPILE, f"-ldflags={link}", "-o", draft / program.module, "."]
     log = cache_folder() / "logs" / f"{program.module}.log"
-    run_long(program.title, command, log=log, cwd=source, environment=_merged(os.environ, ENVIRONMENT))
+    run_long(
+        program.title,
+        command,
+        log=log,
+        cwd=SOURCE / "go" / program.module,
+        environment=_merged(os.environ, ENVIRONMENT),
+    )
     for name in program.names:
         (draft / name).symlink_to(program.module)
 

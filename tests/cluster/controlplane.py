@@ -11,7 +11,7 @@ from tests.cluster.binaries import KUBERNETES, ensure
 from tests.cluster.certificates import Authority, kubeconfig
 from tests.cluster.layout import ClusterError, Layout
 from tests.cluster.native import start, write_enter
-from tests.cluster.plan import Component, Plan, flags
+from tests.cluster.plan import Component, Option, Plan, flags
 
 SERVICE_RANGE = "198.18.0.0/16"
 """Cluster addresses of Services: half of the range for benchmarks, which nothing real uses; 65,000 of them."""
@@ -56,7 +56,7 @@ def up(layout: Layout) -> None:
     layout.kubeconfig.chmod(0o600)
     write_enter(layout)
     # Nothing here makes the accounts that this admission demands of every pod, or serves `kubernetes`.
-    alone = [("disable-admission-plugins", "ServiceAccount"), ("endpoint-reconciler-type", "none")]
+    alone: list[Option] = [("disable-admission-plugins", "ServiceAccount"), ("endpoint-reconciler-type", "none")]
     plan = Plan(str(layout.folder), components(layout, programs, authority, endpoint=endpoint, extra=alone))
     start(layout, plan)
 
@@ -67,7 +67,7 @@ def components(
     authority: Authority,
     *,
     endpoint: Endpoint,
-    extra: Sequence[tuple[str, str]] = (),
+    extra: Sequence[Option] = (),
 ) -> tuple[Component, Component]:
     """Return etcd and the API server; `extra` are more options for the latter."""
     client, peer = (f"http://127.0.0.1:{port}" for port in (endpoint.etcd_port, endpoint.peer_port))
@@ -93,7 +93,7 @@ def components(
     )
 
 
-def _server_options(layout: Layout, authority: Authority, endpoint: Endpoint) -> list[tuple[str, str | int | Path]]:
+def _server_options(layout: Layout, authority: Authority, endpoint: Endpoint) -> list[Option]:
     hosts = [*NAMES, *dict.fromkeys(("127.0.0.1", FIRST_SERVICE, endpoint.address))]
     serving, serving_key = authority.issue("kube-apiserver", name="kube-apiserver", hosts=hosts)
     admin, admin_key = authority.issue("admin", name="admin", organisation="system:masters")

@@ -93,14 +93,15 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 def content_hash(paths: Iterable[Path], *words: str) -> str:
     """Sixteen hexadecimal digits over names, permission to execute and content of files, and over words.
 
-    A folder stands for all files below it. The names are those below the given path, so that the hash does
-    not depend on where a checkout is.
+    A folder stands for all files below it. Names are those below the
+    given path, so that the hash does not depend on where a checkout is.
     """
     digest = hashlib.sha256("\0".join(words).encode())
     for path in paths:
         for file in sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]:
             mode = "x" if os.access(file, os.X_OK) else "-"
-            digest.update(f"\0{path.name}/{file.relative_to(path)}\0{mode}\0".encode())
+            name = file.name if file == path else file.relative_to(path)
+            digest.update(f"\0{name}\0{mode}\0".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

@@ -79,6 +79,11 @@ def _ready_within(layout: Layout, plan: Plan, seconds: float) -> bool:
     return False
 
 
+def running(layout: Layout) -> bool:
+    """Tell whether the cluster's supervisor runs."""
+    return processes.running(layout.supervisor) is not None
+
+
 def ready(layout: Layout) -> bool:
     """Ask the API server whether it is ready."""
     try:

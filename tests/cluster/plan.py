@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+Option = tuple[str, str | int | Path]
+"""Name and value of one command line option."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -36,6 +39,6 @@ class Plan:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def flags(program: Path | str, options: Sequence[tuple[str, str | int | Path]]) -> tuple[str, ...]:
+def flags(program: Path | str, options: Sequence[Option]) -> tuple[str, ...]:
     """Return a command line of `--name=value`."""
     return (str(program), *(f"--{name}={value}" for name, value in options))

@@ -65,7 +65,8 @@ class Supervisor:
     def prepare(self) -> None:
         """Run the plan's setup; the first failing command ends it all."""
         for command in self.setup:
-            subprocess.run(command, check=True)
+            if status := subprocess.run(command, check=False).returncode:
+                sys.exit(f"the setup's {command} ended with {status}")
         (self.folder / "prepared").touch()
 
     def run(self) -> None:
