@@ -77,7 +77,7 @@ def begin_epoch(situation: Situation, candidate: Revision) -> dict[str, object]:
     attempts, count = _counted(status.attempts, stable, candidate)
     alpha = alpha_for_attempt(float(spec.analysis.alpha), count)
     return {
-        "epoch": status.epoch + 1,
+        "epoch": next_epoch(situation),
         "stable": stable,
         "candidate": candidate,
         "step": None,
@@ -96,6 +96,11 @@ def begin_epoch(situation: Situation, candidate: Revision) -> dict[str, object]:
             started_at=situation.now,
         ),
     }
+
+
+def next_epoch(situation: Situation) -> int:
+    """Return the number of the next epoch; a re-created object counts on where its predecessor's records end."""
+    return max(situation.status.epoch, situation.past_epochs) + 1
 
 
 def _adopted(situation: Situation) -> Revision:

@@ -11,6 +11,7 @@ from controller.plan.epoch import (
     first_page,
     freeze,
     is_rejected,
+    next_epoch,
 )
 from controller.plan.evidence import unproven_metrics
 from controller.plan.move import RETRY_SOON, move, wait
@@ -60,7 +61,9 @@ def candidate_found(situation: Situation) -> Decision | None:
         )
     if status.phase is Phase.ROLLED_BACK and revision.same_as(status.candidate):
         return _not_again(situation, status.message)
-    message = f"Epoch {status.epoch + 1}: preparing {revision.deployment}/{revision.hash} beside {_stable(situation)}"
+    message = (
+        f"Epoch {next_epoch(situation)}: preparing {revision.deployment}/{revision.hash} beside {_stable(situation)}"
+    )
     return move(
         situation,
         Event.CANDIDATE_FOUND,

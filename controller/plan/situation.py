@@ -57,6 +57,8 @@ class Situation:
     """Stable's (requests, bad ones) per metric before the epoch; None when it was not asked for or not answered."""
     source_problem: Problem | None = None
     """Prometheus did not answer, or not in a way that can be read."""
+    past_epochs: int = 0
+    """Highest epoch that a deleted ModelRollout of the same name left records of."""
     problem: Problem | None = None
     """What stands against the spec; ``decide`` fills it in."""
 

@@ -1,13 +1,13 @@
 """Evidence for one turn: due windows asked for, recorded, read back and judged."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from controller.act.record import Record, RecordKeeper
+from controller.act.record import Record, RecordKeeper, RecordKey
 from controller.api.reasons import Phase, Reason
 from controller.api.record import RecordedWindow, Row
 from controller.judge import Trial
@@ -59,11 +59,12 @@ class EvidenceGatherer:
         status = situation.status
         if status.phase is Phase.VERIFYING:
             return _with_history(situation, source)
+        if status.epoch == 0:
+            past = self._records.highest_epoch(situation.subject.namespace, situation.subject.name)
+            return replace(situation, past_epochs=past)
         if status.phase not in LIVE | {Phase.PROMOTING}:
             return situation
-        record = self._records.read(
-            situation.subject.namespace, situation.subject.name, situation.subject.uid, status.epoch
-        )
+        record = self._records.read(record_key(situation))
         if record is None:
             return situation
         fresh, caught_up, problem = self._fresh(situation, source, record)
@@ -95,13 +96,12 @@ class EvidenceGatherer:
         """Record the rows and read them back; rows that cannot be written may still lower the weight."""
         if not fresh:
             return record.windows, True
-        subject = situation.subject
         try:
-            stored = self._records.append(subject.namespace, subject.name, subject.uid, situation.status.epoch, fresh)
+            stored = self._records.append(record_key(situation), fresh)
         except ClusterError as error:
             log.warning("The windows could not be recorded; until they are, the weight can only fall: %s", error)
             return (*record.windows, *fresh), False
-        return stored, True
+        return stored.windows, True
 
     def _judge(self, uid: str, epoch: int, record: Record, windows: tuple[RecordedWindow, ...]) -> Trial:
         keys = tuple(window.key for window in windows)
@@ -117,7 +117,13 @@ class EvidenceGatherer:
         self._folded.pop(uid, None)
 
 
-def _due(situation: Situation, record: Record) -> Iterable[Window]:
+def record_key(situation: Situation) -> RecordKey:
+    """Return where the record of the present epoch is kept."""
+    subject = situation.subject
+    return RecordKey(namespace=subject.namespace, rollout=subject.name, uid=subject.uid, epoch=situation.status.epoch)
+
+
+def _due(situation: Situation, record: Record) -> Iterator[Window]:
     status = situation.status
     traffic = status.traffic
     if status.phase not in LIVE or traffic.applied_at is None or traffic.applied_weight == 0:

@@ -21,14 +21,14 @@ from controller.api.names import FINALIZER, REQUEST_ANNOTATION
 from controller.api.reasons import ConditionType, Reason
 from controller.api.spec import ModelRolloutSpec
 from controller.api.status import ModelRolloutStatus
-from controller.observe.cluster import ROLLOUTS, ClusterPort, Conflict, Json, NotFound
+from controller.observe.cluster import ROLLOUTS, ClusterError, ClusterPort, Json, NotFound
 from controller.plan.conditions import Fact, kstatus_facts, with_facts
 from controller.plan.decide import decide
 from controller.plan.desired import fence_is, holds
 from controller.plan.situation import Decision, Situation, Subject
 from controller.plan.windows import Clockwork
 from controller.plan.world import Desired, World
-from controller.run.evidence import EvidenceGatherer, Source
+from controller.run.evidence import EvidenceGatherer, Source, record_key
 from controller.run.key import Key
 from controller.run.world import WorldReader
 
@@ -74,7 +74,8 @@ class Turn:
         try:
             spec = ModelRolloutSpec.model_validate(rollout["spec"])
         except ValidationError as error:
-            return self._refuse(rollout, status, error)
+            self._refuse(rollout, status, error)
+            return None
         look = ports.reader.read(rollout, spec, status)
         situation = self._situation(rollout, spec, status, look.world)
         decision = decide(situation)
@@ -104,28 +105,35 @@ class Turn:
         if decision.finalizer == "add" and not situation.subject.finalized:
             rollout = add_finalizer(ports.cluster, rollout)
         if decision.opens is not None:
-            ports.records.open(rollout, decision.opens)
+            ports.records.open(situation.subject.namespace, decision.opens)
         if not falling:
-            self._document(rollout, situation, decision)
+            self._document(situation, decision)
         if decision.status.to_json() != situation.status.to_json():
             rollout = commit_status(ports.cluster, rollout, decision.status)
         if decision.desired is not None:
             self._act(rollout, situation.world, decision.desired, router)
         if falling:
-            self._document(rollout, situation, decision)
+            self._document_late(situation, decision)
         if decision.finalizer == "remove":
             remove_finalizer(ports.cluster, rollout)
         ports.events.post(rollout, decision.announcements)
 
-    def _document(self, rollout: Json, situation: Situation, decision: Decision) -> None:
-        """Write the decision into the record of the epoch that it was taken in."""
-        epoch = situation.status.epoch
-        if decision.note is None or epoch == 0 or situation.evidence is None and decision.opens is None:
+    def _document(self, situation: Situation, decision: Decision) -> None:
+        """Write the decision into the record of the epoch that it was taken in, if that epoch has one."""
+        records, key = self._ports.records, record_key(situation)
+        if decision.note is None or key.epoch == 0 or records.read(key) is None:
             return
-        self._ports.records.note(rollout, epoch, decision.note)
+        records.note(key, decision.note)
         if decision.closes is not None:
-            self._ports.records.close(rollout, epoch, decision.closes)
-            self._ports.records.prune(rollout, situation.spec.history_limit)
+            records.close(key, decision.closes)
+            records.prune(key.namespace, key.rollout, keep=situation.spec.history_limit)
+
+    def _document_late(self, situation: Situation, decision: Decision) -> None:
+        """After a fall of the weight a record that cannot be written holds nothing up."""
+        try:
+            self._document(situation, decision)
+        except ClusterError as error:
+            log.warning("A decision could not be recorded: %s", error)
 
     def _act(self, rollout: Json, world: World, desired: Desired, router: Router) -> None:
         uid = rollout["metadata"]["uid"]
@@ -186,6 +194,3 @@ def _subject(rollout: Json) -> Subject:
         finalized=FINALIZER in metadata.get("finalizers", ()),
         request=metadata.get("annotations", {}).get(REQUEST_ANNOTATION),
     )
-
-
-__all__ = ["Conflict", "Ports", "Turn"]
