@@ -6,7 +6,7 @@ mirrored. That takes one null at a time to fail, so the interval misses the trut
 process, at any time and on either side. Bad and good change places for the second side: "below δ" for bad
 requests is "above −δ" for good ones; so one computation serves both.
 
-All δ, sides and alternatives of a window are one numpy array: 1,060 projections at once.
+All δ, sides and alternatives of a window are one numpy array: 660 projections at once.
 """
 
 from dataclasses import dataclass, field
@@ -49,11 +49,7 @@ def difference_grid(margin: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bets:
-    """The grid laid out as one row: six fractions of each δ < 0, then ten odds ratios of every δ.
-
-    Those of δ < 0 take the odds ratios from stable's rate: bets near the line alone would grow too slowly to
-    refute a small δ when the truth is far above it.
-    """
+    """The grid laid out as one row: the six alternatives of each δ < 0, then the ten of each δ ≥ 0."""
 
     grid: Floats
     margins: Floats
@@ -63,21 +59,27 @@ class _Bets:
     def alternatives(self, rates: Floats) -> Floats:
         """Candidate rates beyond the line, one row per side; the line itself where none is left."""
         split = self.fractions.size
+        lines = rates + self.margins
         near = rates + self.fractions * self.margins[:split]
-        base = np.minimum(rates + np.maximum(self.margins[split:], 0.0), 1.0 - RATE_FLOOR)
+        base = np.minimum(lines[:, split:], 1.0 - RATE_FLOOR)
         odds = base / (1.0 - base) * self.odds
         chosen = np.concatenate([near, odds / (1.0 + odds)], axis=1)
-        beyond: Floats = np.maximum(rates + self.margins, np.clip(chosen, RATE_FLOOR, 1.0 - RATE_FLOOR))
+        beyond: Floats = np.maximum(lines, np.clip(chosen, RATE_FLOOR, 1.0 - RATE_FLOOR))
         return beyond
 
     def evidence(self, logs: Floats) -> Floats:
-        """Log evidence per side and δ: the mean over each δ's alternatives."""
-        split, below = self.fractions.size, self.grid.size // 2
-        near = logs[:, :split].reshape(2, below, len(MARGIN_FRACTIONS))
-        odds = logs[:, split:].reshape(2, self.grid.size, len(ODDS_RATIOS))
-        lower = np.concatenate([near, odds[:, :below]], axis=2)
-        means: Floats = np.concatenate([_log_means(lower), _log_means(odds[:, below:])], axis=1)
-        return means
+        """Log evidence per side and δ.
+
+        Half is the mean over δ's own alternatives, half the mean of that over all δ' ≥ δ: "above δ'" is "above δ"
+        all the more, and the bets of a small δ grow too slowly when the truth is far above it.
+        """
+        split = self.fractions.size
+        lower = logs[:, :split].reshape(2, -1, len(MARGIN_FRACTIONS))
+        upper = logs[:, split:].reshape(2, -1, len(ODDS_RATIOS))
+        own = np.concatenate([_log_means(lower), _log_means(upper)], axis=1)
+        sums = np.logaddexp.accumulate(own[:, ::-1], axis=1)[:, ::-1]
+        merged: Floats = np.logaddexp(own, sums - np.log(np.arange(self.grid.size, 0, -1))) - log(2)
+        return merged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,12 +125,13 @@ class DifferenceInterval:
 def _bets(margin: float) -> _Bets:
     grid = np.array(difference_grid(margin))
     lower = grid[grid < 0.0]
-    margins = np.concatenate([lower.repeat(len(MARGIN_FRACTIONS)), grid.repeat(len(ODDS_RATIOS))])
+    upper = grid[lower.size :]
+    margins = np.concatenate([lower.repeat(len(MARGIN_FRACTIONS)), upper.repeat(len(ODDS_RATIOS))])
     return _Bets(
         grid=grid,
         margins=margins,
         fractions=np.tile(MARGIN_FRACTIONS, lower.size),
-        odds=np.tile(ODDS_RATIOS, grid.size),
+        odds=np.tile(ODDS_RATIOS, upper.size),
     )
 
 

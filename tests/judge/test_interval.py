@@ -37,7 +37,7 @@ def test_array_and_single_window_agree(rate, margin, n0, n1, shares):
     for side, (guess, window) in enumerate(sides):
         for at, delta in enumerate(bets.grid):
             if delta >= 0 and guess + delta < 0.999:
-                start = bets.fractions.size + 10 * at
+                start = bets.fractions.size + 10 * (at - 20)
                 expected = log_factors(
                     window, rate=guess, margin=float(delta), alternatives=worse_alternatives(guess, float(delta))
                 )
@@ -89,6 +89,14 @@ def test_interval_is_mirrored_when_bad_and_good_change_places(seed, rate):
         there = there.update(Window(Arm(2000, 2000 - k0), Arm(500, 500 - k1)), 1 - rate)
 
     assert here.bounds == pytest.approx((-there.bounds[1], -there.bounds[0]))
+
+
+def test_a_wrong_guess_of_stables_rate_widens_the_interval_but_never_stops_it():
+    interval = DifferenceInterval.start(0.02, 0.05).update(Window(Arm(900, 45), Arm(100, 30)), 0.005)
+
+    low, high = interval.bounds
+    assert low >= 0.02
+    assert high > 0.25
 
 
 def test_an_interval_is_left_as_it_was():
