@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"error: {path}: {line}\n")
         return _ERROR_EXIT
     sys.stdout.write(_FORMATS[arguments.output](replay))
-    return EXIT_CODES.get(replay.trial.verdict, _UNDECIDED_EXIT)
+    return EXIT_CODES.get(replay.verdict, _UNDECIDED_EXIT)
 
 
 def _read(path: Path) -> Case:
@@ -64,8 +64,8 @@ def _reason(error: OSError | ValueError) -> str:
 def _as_json(replay: Replay) -> str:
     metrics = [_metric_as_json(evidence, replay.traces[name]) for name, evidence in replay.trial.metrics.items()]
     report = {
-        "verdict": replay.trial.verdict,
-        "decidedAt": replay.trial.decided_at,
+        "verdict": replay.verdict,
+        "decidedAt": replay.decided_at,
         "metrics": metrics,
     }
     return json.dumps(report, allow_nan=False) + "\n"
@@ -96,9 +96,11 @@ def _as_text(replay: Replay) -> str:
     lines: list[str] = []
     for name, evidence in replay.trial.metrics.items():
         lines += [*_metric_lines(evidence), *_table(replay, name), *_summary(evidence), ""]
-    trial = replay.trial
-    decided = "" if trial.decided_at is None else f", decided in window {trial.decided_at}"
-    lines.append(f"verdict: {trial.verdict}{decided} (evidence needed: {_number(-log(trial.alpha))})")
+    if replay.verdict is Verdict.INVALID:
+        deviation = replay.sample_ratio.deviation
+        lines.append(f"the candidate's share of the requests is off its weight by {deviation:+.0%}: find out why")
+    decided = "" if replay.decided_at is None else f", decided in window {replay.decided_at}"
+    lines.append(f"verdict: {replay.verdict}{decided} (evidence needed: {_number(-log(replay.trial.alpha))})")
     return "\n".join(lines) + "\n"
 
 

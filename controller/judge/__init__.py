@@ -5,14 +5,15 @@ verdict go out. Everything is oriented "bad = 1": a higher rate is worse. Eviden
 hypothesis it speaks against it exceeds 1/α with probability at most α, however often one looks.
 
 Sources are named with the formulas, F1 to F12: ``_ratio`` holds one window of a ratio metric, ``_mixture`` how
-windows add up, ``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch,
-``_replay`` and ``_windows_file`` the same offline.
+windows add up, ``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch, ``_split`` the
+arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 """
 
 from controller.judge._evidence import ALARM, Evidence, PerArm, RatioTest
 from controller.judge._margin import alpha_for_attempt, forecast_requests, resolve_margin
 from controller.judge._ratio import Arm, History, Window
 from controller.judge._replay import Case, Replay, Trace
+from controller.judge._split import SampleRatio
 from controller.judge._trial import Trial
 from controller.judge._windows_file import read_windows_file
 
@@ -25,6 +26,7 @@ __all__ = [
     "PerArm",
     "RatioTest",
     "Replay",
+    "SampleRatio",
     "Trace",
     "Trial",
     "Window",

@@ -193,7 +193,8 @@ class _File(ApiModel):
             dict(zip(names, row, strict=True)) for row in zip_longest(*columns)
         )
         tests = tuple(metric.test(self.calibration, self.horizon) for metric in self.metrics)
-        return Case(tests=tests, alpha=float(self.alpha), windows=windows)
+        weights = tuple(None if entry is None else entry.weight for entry in self.metrics[0].windows)
+        return Case(tests=tests, alpha=float(self.alpha), windows=windows, weights=weights)
 
 
 def _explain(problem: ErrorDetails) -> str:

@@ -16,7 +16,7 @@ from controller.cli.main import main
 from controller.judge import Arm, Window, read_windows_file
 
 GOLDEN = Path(__file__).parent / "golden"
-EXIT_CODES = {"worse": 2, "not-worse": 0, "undecided": 3, "no-data": 3, "calibrated": 2}
+EXIT_CODES = {"worse": 2, "not-worse": 0, "undecided": 3, "no-data": 3, "calibrated": 2, "invalid": 3}
 
 
 @pytest.mark.parametrize(("name", "code"), EXIT_CODES.items())

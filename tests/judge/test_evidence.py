@@ -32,7 +32,7 @@ def fold(evidence, seen):
     return evidence
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(windows, max_size=12), st.integers(0, 12), st.sampled_from([None, History(500, 40)]))
 def test_replay_is_bit_for_bit_what_it_was(seen, stop, history):
     start = Evidence.start(ratio_test(history=history), 0.05)
@@ -44,7 +44,7 @@ def test_replay_is_bit_for_bit_what_it_was(seen, stop, history):
     assert start == Evidence.start(ratio_test(history=history), 0.05)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(windows, max_size=8), st.lists(st.integers(0, 8), max_size=4))
 def test_a_window_that_does_not_count_changes_nothing(seen, places):
     with_gaps = list(seen)
@@ -70,7 +70,7 @@ def numbers(evidence):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     margin=st.floats(0, 0.999),
     n0=st.sampled_from([1, 300, 10**9]),

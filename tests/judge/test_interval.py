@@ -78,7 +78,7 @@ def test_interval_misses_the_truth_no_more_often_than_allowed():
     assert missed <= 26  # 2α = 10 % of 150; the 99.9 % quantile of the binomial
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.01, 0.5))
 def test_interval_is_mirrored_when_bad_and_good_change_places(seed, rate):
     rng = np.random.default_rng(seed)
