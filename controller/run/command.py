@@ -2,20 +2,17 @@
 
 import argparse
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from controller.observe.cluster import ClusterError, connect
 from controller.run.assembly import build_turn
-from controller.run.lease import LeaseName
+from controller.run.lease import lease_name
 from controller.run.logs import set_up_logs
 from controller.run.process import Process
 from controller.run.settings import (
     DEFAULT_PATH,
-    LeaderElectionSettings,
     LogFormat,
     Settings,
     SettingsError,
@@ -24,8 +21,6 @@ from controller.run.settings import (
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-
-_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _EPILOG: Final = """\
 the settings file, with its defaults (only prometheus is required):
@@ -86,24 +81,3 @@ def _overridden(settings: Settings, arguments: argparse.Namespace) -> Settings:
     if arguments.log_format:
         logs = logs.model_copy(update={"format": arguments.log_format})
     return settings.model_copy(update={"leader_election": election, "logs": logs})
-
-
-def lease_name(election: LeaderElectionSettings, namespace_file: Path = _NAMESPACE_FILE) -> LeaseName | None:
-    """Return which Lease this process wants; None when leader election is off.
-
-    Raises:
-        SettingsError: when the settings name no namespace and the process runs in no pod.
-    """
-    if not election.enabled:
-        return None
-    namespace = election.namespace
-    if namespace is None:
-        try:
-            namespace = namespace_file.read_text(encoding="utf-8").strip()
-        except OSError:
-            msg = (
-                "cannot tell the own namespace for the Lease, because this process runs in no pod; "
-                "set leaderElection.namespace, or pass --no-leader-election for a single process"
-            )
-            raise SettingsError(msg) from None
-    return LeaseName(namespace=namespace, name=election.name, identity=f"{socket.gethostname()}_{uuid4()}")

@@ -8,14 +8,18 @@ seconds after the last renewal that was confirmed, counted from before it was se
 
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
+from uuid import uuid4
 
 from controller.observe.cluster import LEASES, ClusterError, ClusterPort, Conflict, Json, NotFound
+from controller.run.settings import LeaderElectionSettings, SettingsError
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ class Terms:
     retry: float = 2.0
 
 
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
 DEFAULT_TERMS: Final = Terms()
 
 
@@ -39,6 +45,27 @@ class LeaseName:
     namespace: str
     name: str
     identity: str
+
+
+def lease_name(election: LeaderElectionSettings, namespace_file: Path = _NAMESPACE_FILE) -> LeaseName | None:
+    """Return which Lease this process wants; None when leader election is off.
+
+    Raises:
+        SettingsError: when the settings name no namespace and the process runs in no pod.
+    """
+    if not election.enabled:
+        return None
+    namespace = election.namespace
+    if namespace is None:
+        try:
+            namespace = namespace_file.read_text(encoding="utf-8").strip()
+        except OSError:
+            msg = (
+                "cannot tell the own namespace for the Lease, because this process runs in no pod; "
+                "set leaderElection.namespace, or pass --no-leader-election for a single process"
+            )
+            raise SettingsError(msg) from None
+    return LeaseName(namespace=namespace, name=election.name, identity=f"{socket.gethostname()}_{uuid4()}")
 
 
 class Leadership:

@@ -15,7 +15,7 @@ _context: ContextVar[dict[str, str | int] | None] = ContextVar("log_context", de
 
 _TOO_CHATTY: Final = {
     "kopf.objects": logging.WARNING,  # one line per event of every watched object
-    "kopf._core.reactor.observation": logging.ERROR,  # warns of every optional kind, HTTPRoute, at every change of a CRD
+    "kopf._core.reactor.observation": logging.ERROR,  # names HTTPRoute as missing at each change of a CRD
     "kopf._core.reactor.running": logging.ERROR,  # says that it leaves signals alone, which is meant
     "urllib3": logging.WARNING,
     "asyncio": logging.WARNING,

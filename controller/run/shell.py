@@ -125,9 +125,10 @@ def _settings(namespaces: Sequence[str]) -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 5
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100
     settings.watching.initial_streaming = False  # Kubernetes 1.34 and later only
     settings.queueing.worker_limit = None
+    settings.queueing.idle_timeout = 0.01  # each object's worker holds its newest event, whole, until it goes
     settings.persistence.finalizer = _UNUSED_FINALIZER
     settings.persistence.diffbase_storage = _NoDiffs()
     settings.persistence.progress_storage = _NoProgress()

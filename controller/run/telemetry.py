@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from controller.api.reasons import Phase, Reason
+from controller.api.reasons import Phase
+from controller.plan.situation import Decision
 from controller.run.key import Key
 from controller.run.workers import Outcome
 
@@ -65,9 +66,10 @@ class Telemetry:
         """This process works from now on; when it stops leading it ends."""
         self._leader.set(1)
 
-    def decided(self, reason: Reason) -> None:
-        """Count a decision."""
-        self._decisions.labels(reason).inc()
+    def decided(self, _key: Key, decision: Decision) -> None:
+        """Count a turn's decision, when it took one that goes on record."""
+        if decision.note is not None:
+            self._decisions.labels(decision.note.reason).inc()
 
     def taken(self, lateness: float) -> None:
         """Take in how late a turn began, in seconds."""

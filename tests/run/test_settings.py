@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.run.command import lease_name
+from controller.run.lease import lease_name
 from controller.run.settings import LogFormat, SettingsError, parse_settings, read_settings
 
 SMALLEST = "prometheus: [{name: default, url: 'http://prometheus.monitoring.svc:9090'}]\n"

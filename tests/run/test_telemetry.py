@@ -1,14 +1,27 @@
 """Metrics: they say what happened, and nothing of rollouts that are gone."""
 
+from datetime import UTC, datetime
+
 import pytest
 from prometheus_client import generate_latest
 
 from controller.api.reasons import Reason
+from controller.api.record import RecordedDecision
+from controller.api.status import ModelRolloutStatus
+from controller.plan.situation import Decision
 from controller.run.key import Key
 from controller.run.telemetry import Telemetry
 from controller.run.workers import Outcome
 
 FRAUD, RISK = Key("shop", "fraud"), Key("shop", "risk")
+NOTE = RecordedDecision(
+    transition=7,
+    at=datetime(2026, 1, 1, tzinfo=UTC),
+    phase="Promoting",
+    weight=100,
+    reason=Reason.PROMOTED,
+    message="x",
+)
 
 
 @pytest.fixture
@@ -42,7 +55,8 @@ def test_the_series_of_a_rollout_vanish_with_it(telemetry: Telemetry) -> None:
 
 def test_turns_decisions_and_the_queue_are_counted(telemetry: Telemetry) -> None:
     telemetry.turned(Outcome.CONFLICT, 0.2)
-    telemetry.decided(Reason.PROMOTED)
+    telemetry.decided(FRAUD, Decision(status=ModelRolloutStatus(), note=NOTE))
+    telemetry.decided(FRAUD, Decision(status=ModelRolloutStatus()))
     telemetry.taken(0.3)
     telemetry.retried()
     telemetry.follow_queue(depth=lambda: 4, lateness=lambda: 1.5)
