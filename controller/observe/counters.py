@@ -1,0 +1,128 @@
+"""Counters: from raw samples to how much they grew between two edges, and when their targets were scraped.
+
+Pure. Times are Unix seconds, counts are floats as Prometheus keeps them. ``rate()`` and ``increase()`` are not used
+because they extrapolate to the edges: they return fractions, and count a request in two windows or in none.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from math import isfinite
+from typing import Final
+
+Sample = tuple[float, float]
+"""(Unix seconds, value)."""
+
+Target = tuple[str, str, str]
+"""(pod, job, instance): what Prometheus scrapes at one address; one process, reborn or not."""
+
+LARGEST_COUNT: Final = 2.0**53
+"""Above it a float no longer counts one by one."""
+
+_DECIMALS: Final = 6
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series with its samples; ``lost`` of them were no counter's value and are left out."""
+
+    labels: Mapping[str, str]
+    samples: tuple[Sample, ...]
+    lost: int = 0
+
+    def target(self, pod_label: str) -> Target:
+        """Return where the series comes from."""
+        labels = self.labels
+        return (labels.get(pod_label, ""), labels.get("job", ""), labels.get("instance", ""))
+
+
+class End(StrEnum):
+    """The two ends of a window."""
+
+    START = "start"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The stretch of time that is counted, and how old a sample may be to speak for an edge; seconds."""
+
+    start: float
+    end: float
+    patience: float
+
+    def at(self, end: End) -> float:
+        """Return when that end is."""
+        return self.start if end is End.START else self.end
+
+    def fresh(self, age: float | None) -> bool:
+        """Whether a sample of that age speaks for an edge; None is one that does not exist."""
+        return age is not None and age <= self.patience
+
+
+def is_count(value: float) -> bool:
+    """Whether a counter can have that value: NaN, infinities, negative and inexact numbers are scrape loss."""
+    return isfinite(value) and 0 <= value <= LARGEST_COUNT
+
+
+def increase(samples: Iterable[Sample], edges: Edges, *, unseen: float | None = None) -> float | None:
+    """Return how much a counter grew from its last sample at or before the start to that at or before the end.
+
+    A value below its predecessor means that the process began again, so all of it is growth. ``unseen`` is the value
+    at the start for a counter without a sample there: 0 when it is known not to have existed, None when nobody knows;
+    then the answer is None as soon as it has samples inside.
+    """
+    value, growth = unseen, 0.0
+    for time, reading in sorted(set(samples)):
+        if time > edges.end:
+            break
+        if time > edges.start:
+            if value is None:
+                return None
+            growth += reading - value if reading >= value else reading
+        value = reading
+    return growth
+
+
+class Scrapes:
+    """When each target was scraped with success, as any of its series shows."""
+
+    def __init__(self, series: Iterable[Series], *, pod_label: str) -> None:
+        times: dict[Target, set[float]] = {}
+        for each in series:
+            times.setdefault(each.target(pod_label), set()).update(time for time, _ in each.samples)
+        self._times = {target: tuple(sorted(seen)) for target, seen in times.items()}
+
+    def targets(self, pod: str) -> tuple[Target, ...]:
+        """Return the targets of a pod, scraped with success or not."""
+        return tuple(target for target in self._times if target[0] == pod)
+
+    def pods(self) -> frozenset[str]:
+        """Return the pods that have a target."""
+        return frozenset(pod for pod, _, _ in self._times)
+
+    def age(self, target: Target, edge: float) -> float | None:
+        """Return how many seconds before the edge the target was last scraped; None: not seen before it."""
+        return age(self._times.get(target, ()), edge)
+
+    def inside(self, target: Target, edges: Edges) -> bool:
+        """Whether the target was scraped after the start and until the end."""
+        return any(edges.start < time <= edges.end for time in self._times.get(target, ()))
+
+    def born(self, pod: str) -> float | None:
+        """Return when the pod was first scraped with success, as far back as the samples reach."""
+        return min((time for target in self.targets(pod) for time in self._times[target]), default=None)
+
+
+def age(times: tuple[float, ...], edge: float) -> float | None:
+    """Return the seconds from the newest of ascending times at or before the edge to the edge, or None."""
+    position = bisect_right(times, edge)
+    return edge - times[position - 1] if position else None
+
+
+def plain(number: float) -> str:
+    """Write a count without exponent, and without decimals where it is whole."""
+    text = format(Decimal(repr(round(number, _DECIMALS))), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
