@@ -1,14 +1,18 @@
 """Joins the rooms: builds the turn from the settings and the ports."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from controller.act.events import EventSink
 from controller.act.record import RecordKeeper
+from controller.api.record import RecordedWindow
 from controller.observe.cluster import ClusterPort
-from controller.observe.evidence import PrometheusEvidence
+from controller.observe.evidence import EvidenceSource, PrometheusEvidence, Question
+from controller.observe.prometheus import PrometheusServer
 from controller.observe.workloads import Workloads
+from controller.plan.windows import Window
 from controller.run.evidence import Source
-from controller.run.settings import Settings
+from controller.run.settings import PrometheusSettings, Settings
 from controller.run.telemetry import Telemetry
 from controller.run.turn import Ports, Turn
 from controller.run.world import WorldReader
@@ -16,10 +20,7 @@ from controller.run.world import WorldReader
 
 def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry) -> Turn:
     """Return what a worker runs for each key."""
-    sources = {
-        server.name: Source(evidence=PrometheusEvidence(server), scrape=server.scrape, settle=server.settle)
-        for server in (each.server() for each in settings.prometheus)
-    }
+    sources = {each.name: _source(each, telemetry) for each in settings.prometheus}
     return Turn(
         Ports(
             cluster=cluster,
@@ -31,3 +32,37 @@ def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry) -
             decided=telemetry.decided,
         )
     )
+
+
+def _source(settings: PrometheusSettings, telemetry: Telemetry) -> Source:
+    token = settings.bearer_token_file
+    server = PrometheusServer(
+        name=settings.name,
+        url=settings.url,
+        scrape=settings.scrape_interval,
+        settle=settings.settling,
+        bearer_token_file=None if token is None else str(token),
+    )
+    evidence = _Metered(PrometheusEvidence(server), server.name, telemetry)
+    return Source(evidence=evidence, scrape=server.scrape, settle=server.settle)
+
+
+@dataclass(frozen=True)
+class _Metered:
+    """An evidence source whose questions are counted and timed."""
+
+    source: EvidenceSource
+    server: str
+    telemetry: Telemetry
+
+    def window(self, window: Window, question: Question) -> RecordedWindow:
+        with self.telemetry.prometheus_query(self.server):
+            return self.source.window(window, question)
+
+    def history(self, question: Question, *, before: datetime, span: timedelta) -> dict[str, tuple[float, float]]:
+        with self.telemetry.prometheus_query(self.server):
+            return self.source.history(question, before=before, span=span)
+
+    def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
+        with self.telemetry.prometheus_query(self.server):
+            return self.source.label_values(question, metric, before=before)

@@ -43,14 +43,19 @@ class WorldReader:
         backup_name = status.backup.deployment if status.backup else route.roles.backup if route.roles else None
         backup = self._workloads.workload(namespace, backup_name) if backup_name else None
         running = status.phase in UNDER_WAY
+        since = status.analysis.started_at if status.analysis else None
         return Look(
             world=World(
                 stable=stable,
                 candidate=candidate,
                 route=route,
                 backup=backup,
-                stable_pods=self._workloads.pods(namespace, stable.deployment) if running and stable else (),
-                candidate_pods=self._workloads.pods(namespace, candidate.deployment) if running and candidate else (),
+                stable_pods=self._workloads.pods(namespace, stable.deployment, since=since)
+                if running and stable
+                else (),
+                candidate_pods=self._workloads.pods(namespace, candidate.deployment, since=since)
+                if running and candidate
+                else (),
                 rivals=self._workloads.rivals(rollout),
                 problems=self._configuration_problems(spec),
             ),
