@@ -1,0 +1,1 @@
+"""Tests of what users write and read, without a cluster."""

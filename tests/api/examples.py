@@ -1,0 +1,236 @@
+"""Specs for tests: the smallest useful one, ways to change it, and all that is wrong with what users write."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+ABSENT: Final = object()
+"""In a change: take the field away."""
+
+SMALLEST: Final[Json] = {
+    "stable": {"deployment": "fraud-v1"},
+    "candidate": {"deployment": "fraud-v2"},
+    "traffic": {"gateway": {"httpRoute": "fraud"}},
+    "analysis": {
+        "metrics": [
+            {"name": "errors", "preset": "mlserver/errors"},
+            {
+                "name": "accuracy",
+                "ratio": {"bad": 'mlr_feedback_total{result="incorrect"}', "total": "mlr_feedback_total"},
+                "margin": {"absolute": "0.01"},
+            },
+        ]
+    },
+}
+"""The smallest useful spec of the documentation."""
+
+ERRORS: Final = "analysis.metrics.0"
+ACCURACY: Final = "analysis.metrics.1"
+
+
+def changed(changes: Mapping[str, Any], spec: Json = SMALLEST) -> Json:
+    """Return a copy with values put at dotted paths; numbers are positions in lists, missing objects are made."""
+    result = copy.deepcopy(spec)
+    for path, value in changes.items():
+        *parents, last = (int(part) if part.isdigit() else part for part in path.split("."))
+        place: Any = result
+        for part in parents:
+            place = place[part] if isinstance(part, int) else place.setdefault(part, {})
+        if value is ABSENT:
+            del place[last]
+        else:
+            place[last] = value
+    return result
+
+
+def rollout(spec: Json = SMALLEST, *, name: str = "fraud") -> Json:
+    """Return a whole ModelRollout."""
+    return {
+        "apiVersion": "modelrollout.dev/v1alpha1",
+        "kind": "ModelRollout",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A mistake, where it is blamed, and what the user is told by the API server (and offline, where that differs)."""
+
+    mistake: str
+    changes: Mapping[str, Any]
+    field: str
+    message: str
+    offline: str = ""
+
+    @property
+    def told_offline(self) -> str:
+        """What validation in Python says."""
+        return self.offline or self.message
+
+
+_ROUTER = "exactly one router must be set: gateway or service"
+_SHAPE = "exactly one of preset, ratio must be set"
+_STEPS = "steps must ascend, for example [5, 10, 25, 50]"
+_DURATION = "must be a duration such as 30s, 10m or 1h30m, at most 8760h"
+_DECIMAL = 'must be a decimal number in quotes such as "0.05"'
+_ALPHA = "alpha must be above 0 and at most 0.5"
+_SELECTOR = "must be a plain PromQL selector"
+_RED_FLAG = "threshold and minRequests must be set for role RedFlag, and only there"
+_MARGIN = "margin must have absolute, relative or both, and one of them above 0"
+_ARMS = "arms must have label, stable and candidate, with different values for both, or be empty"
+_LATER = "this field is not supported yet; remove it"
+_TYPE = "must be of type"
+_UNKNOWN = "Extra inputs are not permitted"
+_BAD = f"{ACCURACY}.ratio.bad"
+_BAD_FIELD = "analysis.metrics[1].ratio.bad"
+
+
+def _steps(mistake: str, steps: object, message: str, offline: str) -> Refused:
+    return Refused(mistake, {"strategy.steps": steps}, "strategy.steps", message, offline)
+
+
+def _selector(mistake: str, text: str) -> Refused:
+    return Refused(mistake, {_BAD: text}, _BAD_FIELD, _SELECTOR)
+
+
+def _strategy(mistake: str, field: str, value: object, *, message: str, offline: str = "") -> Refused:
+    return Refused(mistake, {f"strategy.{field}": value}, f"strategy.{field}", message, offline)
+
+
+def _later(field: str, value: object) -> Refused:
+    return Refused(f"{field} set", {field: value}, field, _LATER)
+
+
+def _later_metric(shape: str, value: object) -> Refused:
+    changes = {f"{ACCURACY}.ratio": ABSENT, f"{ACCURACY}.{shape}": value}
+    return Refused(f"metric of kind {shape}", changes, f"analysis.metrics[1].{shape}", _LATER)
+
+
+_WHOLE: Final = (
+    Refused("no stable", {"stable": ABSENT}, "stable", "Required value", "Field required"),
+    Refused("unknown field", {"replicas": 3}, "replicas", "unknown field", _UNKNOWN),
+    Refused("unknown field deep down", {"strategy.stepz": [5]}, "strategy.stepz", "unknown field", _UNKNOWN),
+    Refused("suspend as text", {"suspend": "yes"}, "suspend", _TYPE, "valid boolean"),
+    Refused("no history", {"historyLimit": 0}, "historyLimit", "greater than or equal to 1"),
+    Refused(
+        "name of no object", {"stable.deployment": "Fraud_v1"}, "stable.deployment", "must be the name of an object"
+    ),
+    Refused("name of no Service", {"stable.service": "fraud.v1"}, "stable.service", "must consist of small letters"),
+    Refused(
+        "one Service for both arms",
+        {"candidate.service": "fraud-v1"},
+        "",
+        "with router gateway, stable and candidate must each have a Service of their own",
+    ),
+    Refused("unknown way to scale", {"candidate.scale": "Magic"}, "candidate.scale", "Unsupported value", "'ByUser'"),
+    Refused("no router", {"traffic.gateway": ABSENT}, "traffic", _ROUTER),
+    Refused("two routers", {"traffic.service": {"name": "fraud"}}, "traffic", _ROUTER),
+    Refused("function for requests", {"traffic.requests": "rate(x_total[1m])"}, "traffic.requests", _SELECTOR),
+)
+
+_STRATEGY: Final = (
+    _steps("steps not ascending", [5, 25, 10], _STEPS, ""),
+    _steps("steps repeated", [5, 5, 10], _STEPS, ""),
+    _steps("no steps", [], "should have at least 1 items", "at least 1 item"),
+    _steps("step 100", [50, 100], "less than or equal to 99", ""),
+    _steps("step 0", [0, 50], "greater than or equal to 1", ""),
+    _steps("step with a fraction", [0.5, 50], _TYPE, "valid integer"),
+    _strategy("duration without unit", "interval", "30", message=_DURATION),
+    _strategy("duration in days", "deadline", "2d", message=_DURATION),
+    _strategy("duration as number", "warmup", 60, message=_TYPE, offline=_DURATION),
+    _strategy("endless duration", "warmup", "99999h", message=_DURATION),
+    _strategy("interval too short", "interval", "500ms", message="interval must be between 1s and 24h"),
+    _strategy("deadline not longer than interval", "deadline", "30s", message="deadline must be longer than interval"),
+    _strategy("dataTimeout below interval", "dataTimeout", "10s", message="dataTimeout must be at least one interval"),
+    _strategy("minWindows 0", "minWindows", 0, message="greater than or equal to 1"),
+    _strategy("minRequests as text", "minRequests", "100", message=_TYPE, offline="valid integer"),
+    _strategy("float harmBudget", "harmBudget", 0.01, message=_TYPE, offline=_DECIMAL),
+    _strategy("harmBudget in percent", "harmBudget", "1%", message=_DECIMAL),
+    _strategy("harmBudget 0", "harmBudget", "0", message="harmBudget must be above 0 and below 1"),
+    _strategy("harmBudget 1", "harmBudget", "1", message="harmBudget must be above 0 and below 1"),
+    _strategy("unknown advance", "advance", "Fast", message="Unsupported value", offline="'Budgeted'"),
+)
+
+_ANALYSIS: Final = (
+    Refused("no metrics", {"analysis.metrics": []}, "analysis.metrics", "at least 1 item"),
+    Refused("duplicate metric names", {f"{ACCURACY}.name": "errors"}, "analysis.metrics[1]", "Duplicate value"),
+    Refused(
+        "nothing decides",
+        {f"{ERRORS}.role": "Watch", f"{ACCURACY}.role": "Watch"},
+        "analysis.metrics",
+        "at least one metric must have role Guardrail or Target",
+    ),
+    Refused("alpha 0", {"analysis.alpha": "0"}, "analysis.alpha", _ALPHA),
+    Refused("alpha above a half", {"analysis.alpha": "0.51"}, "analysis.alpha", _ALPHA),
+    Refused("float instead of string", {"analysis.alpha": 0.05}, "analysis.alpha", _TYPE, _DECIMAL),
+    Refused("alpha with exponent", {"analysis.alpha": "5e-2"}, "analysis.alpha", _DECIMAL),
+    Refused(
+        "label of no Prometheus", {"analysis.labels.pod": "pod-name"}, "analysis.labels.pod", "Prometheus label name"
+    ),
+)
+
+_METRICS: Final = (
+    Refused("metric named in words", {f"{ERRORS}.name": "My Errors"}, "analysis.metrics[0].name", "small letters"),
+    Refused("neither preset nor ratio", {f"{ERRORS}.preset": ABSENT}, "analysis.metrics[0]", _SHAPE),
+    Refused("preset and ratio", {f"{ACCURACY}.preset": "mlr/accuracy"}, "analysis.metrics[1]", _SHAPE),
+    Refused("preset in words", {f"{ERRORS}.preset": "MLServer"}, "analysis.metrics[0].preset", "<server>/<question>"),
+    Refused("unknown role", {f"{ERRORS}.role": "Boss"}, "analysis.metrics[0].role", "Unsupported value", "'Guardrail'"),
+    Refused("margin missing", {f"{ACCURACY}.margin": ABSENT}, "analysis.metrics[1]", "margin must be set"),
+    Refused("margin empty", {f"{ACCURACY}.margin": {}}, "analysis.metrics[1].margin", _MARGIN),
+    Refused("margin 0", {f"{ACCURACY}.margin.absolute": "0.00"}, "analysis.metrics[1].margin", _MARGIN),
+    Refused("margin 1", {f"{ACCURACY}.margin.absolute": "1"}, "analysis.metrics[1]", "margin.absolute must be below 1"),
+    Refused("float margin", {f"{ACCURACY}.margin.absolute": 0.01}, "metrics[1].margin.absolute", _TYPE, _DECIMAL),
+    Refused("negative margin", {f"{ACCURACY}.margin.absolute": "-0.01"}, "metrics[1].margin.absolute", _DECIMAL),
+    Refused("RedFlag without threshold", {f"{ERRORS}.role": "RedFlag"}, "analysis.metrics[0]", _RED_FLAG),
+    Refused(
+        "RedFlag without minRequests",
+        {f"{ERRORS}.role": "RedFlag", f"{ERRORS}.threshold": "0.2"},
+        "analysis.metrics[0]",
+        _RED_FLAG,
+    ),
+    Refused("threshold of a Guardrail", {f"{ERRORS}.threshold": "0.2"}, "analysis.metrics[0]", _RED_FLAG),
+    Refused(
+        "threshold in percent",
+        {f"{ERRORS}.role": "RedFlag", f"{ERRORS}.threshold": "20", f"{ERRORS}.minRequests": 10},
+        "analysis.metrics[0]",
+        "threshold must be below 1",
+    ),
+    Refused("half of arms", {f"{ERRORS}.arms.label": "version"}, "metrics[0].arms", _ARMS, "Field required"),
+    Refused(
+        "arms alike",
+        {f"{ERRORS}.arms": {"label": "version", "stable": "1", "candidate": "1"}},
+        "analysis.metrics[0].arms",
+        _ARMS,
+    ),
+    _selector("function in a selector", "rate(mlr_feedback_total[5m])"),
+    _selector("range in a selector", "mlr_feedback_total[5m]"),
+    _selector("arithmetic in a selector", "a_total + b_total"),
+    _selector("selector of everything", "{}"),
+    _selector("matcher in single quotes", "a_total{code='500'}"),
+)
+
+_NOT_YET: Final = (
+    _later("verify", {"smoke": {"latency": "100ms"}}),
+    _later("verify", {"pipeline": [{"cronJob": "train"}]}),
+    _later("verify", {}),
+    _later("backup", {"replicas": 1, "keepFor": "24h"}),
+    _later("backup", {"replicas": "Same", "reverifyEvery": "1h", "drillEvery": ""}),
+    _later("watch", {"weight": 5, "windows": 100}),
+    _later("model.protocol", "OpenInference"),
+    _later("model.port", 8080),
+    _later("analysis.noise", "Widen"),
+    _later_metric("rate", {"count": "retries_total", "exposure": "requests_total"}),
+    _later_metric("mean", {"sum": "score_sum", "count": "score_count"}),
+    _later_metric("histogram", {"buckets": "latency_bucket", "quantile": "0.95"}),
+    _later_metric("distribution", {"buckets": "score_bucket"}),
+    _later_metric("query", "sum(x{{selector}})"),
+)
+
+REFUSED: Final[tuple[Refused, ...]] = (*_WHOLE, *_STRATEGY, *_ANALYSIS, *_METRICS, *_NOT_YET)
+"""Every mistake that admission can tell."""

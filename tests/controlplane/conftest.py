@@ -1,0 +1,152 @@
+"""A real API server for the tests, brought up when it is not there, that knows both kinds and routes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import pytest
+
+from controller.observe.cluster import Cluster, connect
+from tests.cluster import addons
+from tests.cluster.layout import SOURCE, Layout, Size
+
+CHECKOUT = SOURCE.parent.parent
+SECONDS = 60
+
+# What a test may leave in its namespace; nothing else empties one where no controller runs.
+LEFT_BEHIND = (
+    "modelrollouts,rolloutrecords,httproutes,deployments,services,pods,leases,horizontalpodautoscalers,configmaps,"
+    "events"
+)
+
+Json = dict[str, Any]
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is what many tests want
+    """What kubectl said when it failed."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """The real kubectl as the administrator (or whom the kubeconfig names), in one namespace or in none."""
+
+    layout: Layout
+    namespace: str = ""
+    kubeconfig: Path | None = None
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        """Return what it printed.
+
+        Raises:
+            Refusal: with what it said, when it failed.
+        """
+        place = ("--namespace", self.namespace) if self.namespace else ()
+        config = ("--kubeconfig", str(self.kubeconfig)) if self.kubeconfig else ()
+        command = [str(self.layout.enter), "kubectl", *config, *place, *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=SECONDS)
+        if done.returncode:
+            raise Refusal(done.stderr.strip())
+        return done.stdout
+
+    def within(self, namespace: str) -> Kubectl:
+        """Return the same for a namespace."""
+        return Kubectl(self.layout, namespace, self.kubeconfig)
+
+    def create(self, body: Json) -> None:
+        """Create an object as users do, with strict validation of fields."""
+        self("create", "--filename=-", stdin=json.dumps(body))
+
+    def get(self, kind: str, name: str) -> Json:
+        """Return an object."""
+        found: Json = json.loads(self("get", kind, name, "--output=json"))
+        return found
+
+    def patch(self, kind: str, name: str, change: Json | list[Json], *, subresource: str = "") -> None:
+        """Change an object by a merge patch, or by a JSON patch when the change is a list of operations."""
+        form = "json" if isinstance(change, list) else "merge"
+        part = (f"--subresource={subresource}",) if subresource else ()
+        self("patch", kind, name, f"--type={form}", f"--patch={json.dumps(change)}", *part)
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Layout:
+    """The API server of this checkout, with ModelRollout, RolloutRecord and HTTPRoute."""
+    layout = Layout(CHECKOUT, Size.CONTROL_PLANE)
+    subprocess.run([sys.executable, "-m", "tests.cluster", "up", "--size", layout.size.value], cwd=CHECKOUT, check=True)
+    kubectl = Kubectl(layout)
+    owner = ("--server-side", "--force-conflicts", "--field-manager=tests")
+    for folder in (CHECKOUT / "manifests" / "crds", addons._gateway_definitions()):
+        kubectl("apply", *owner, f"--filename={folder}")
+    kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=30s")
+    return layout
+
+
+@pytest.fixture(scope="session")
+def administrator(control_plane: Layout) -> Kubectl:
+    """Kubectl as the administrator, without a namespace."""
+    return Kubectl(control_plane)
+
+
+@pytest.fixture(scope="session")
+def fresh_namespace(administrator: Kubectl) -> Callable[[], AbstractContextManager[str]]:
+    """Make namespaces of one's own, for fixtures of any scope: ``with fresh_namespace() as namespace``."""
+
+    @contextlib.contextmanager
+    def fresh() -> Iterator[str]:
+        name = f"test-{uuid.uuid4().hex[:10]}"
+        administrator("create", "namespace", name)
+        try:
+            yield name
+        finally:
+            _remove(administrator, name)
+
+    return fresh
+
+
+@pytest.fixture
+def namespace(fresh_namespace: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """A namespace that only this test knows."""
+    with fresh_namespace() as name:
+        yield name
+
+
+@pytest.fixture
+def kubectl(administrator: Kubectl, namespace: str) -> Kubectl:
+    """Kubectl as the administrator in the test's namespace."""
+    return administrator.within(namespace)
+
+
+@pytest.fixture(scope="session")
+def cluster(control_plane: Layout) -> Cluster:
+    """The operator's own port to the API server, as the administrator."""
+    return connect(str(control_plane.kubeconfig))
+
+
+@pytest.fixture
+def api_client(control_plane: Layout) -> Iterator[kubernetes.client.ApiClient]:
+    """The Kubernetes client as the administrator."""
+    with kubernetes.config.new_client_from_config(str(control_plane.kubeconfig)) as client:
+        yield client
+
+
+def _remove(administrator: Kubectl, namespace: str) -> None:
+    """Do what the namespace controller would do, because the control plane has none."""
+    inside = administrator.within(namespace)
+    for name in inside("get", "modelrollouts", "--output=name").split():
+        inside("patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+    inside("delete", LEFT_BEHIND, "--all", "--grace-period=0", "--force", "--wait=false")
+    administrator("delete", "namespace", namespace, "--wait=false")
+    body = administrator.get("namespace", namespace)
+    body["spec"]["finalizers"] = []
+    path = f"/api/v1/namespaces/{namespace}/finalize"
+    administrator("replace", f"--raw={path}", "--filename=-", stdin=json.dumps(body))
