@@ -37,6 +37,9 @@ _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/nam
 
 DEFAULT_TERMS: Final = Terms()
 
+RELEASE_WITHIN: Final = 5.0
+"""Seconds that leaving the Lease may take."""
+
 
 @dataclass(frozen=True)
 class LeaseName:
@@ -97,8 +100,10 @@ class Leadership:
         self._terms = terms
         self._clock = clock
         self._stopping = Event()
+        self._written: Json | None = None
         self._seen: Json | None = None
         self._seen_at = 0.0
+        self._complaint = ""
         self._renewed_at: float | None = None
         self._over = Lock()
         self._threads = (
@@ -117,42 +122,55 @@ class Leadership:
         return renewed_at is not None and self._clock() < renewed_at + self._terms.renew_within
 
     def release(self) -> None:
-        """Stop trying, and if the Lease is ours leave it without a holder so that the next one need not wait."""
+        """Stop trying, and if the Lease is ours leave it without a holder so that the next one need not wait.
+
+        Gives up after a few seconds when the API server does not answer; then the Lease expires by itself.
+        """
         self._stopping.set()
+        leave = Thread(target=self._leave, name="lease-release", daemon=True)
+        leave.start()
+        leave.join(RELEASE_WITHIN)
+
+    def _leave(self) -> None:
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(self._terms.renew_within)
-        if not self.held():
+                thread.join()
+        if self._written is None or not self.held():
             return
-        self._renewed_at = None
+        spec = {**self._written["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         try:
-            lease = self._cluster.get(LEASES, self._lease.namespace, self._lease.name)
-            if lease["spec"].get("holderIdentity") == self._lease.identity:
-                spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
-                self._cluster.replace(LEASES, self._lease.namespace, self._lease.name, {**lease, "spec": spec})
-                _log.info("Released the Lease %s/%s", self._lease.namespace, self._lease.name)
+            # Based on what was written last: if somebody else has it by now, this is a conflict.
+            body = {**self._written, "spec": spec}
+            self._cluster.replace(LEASES, self._lease.namespace, self._lease.name, body)
+            _log.info("Released the Lease %s/%s", self._lease.namespace, self._lease.name)
         except ClusterError as error:
             _log.warning("Could not release the Lease, the next leader waits until it expires: %s", error)
 
     def attempt(self) -> bool:
         """Acquire or renew once; return whether the Lease is ours now. Raises ``ClusterError``."""
         started = self._clock()
+        if self._written is not None:
+            try:
+                return self._replace(self._written, started)
+            except (Conflict, NotFound):
+                self._written = None  # somebody touched it: look first
         try:
             lease = self._cluster.get(LEASES, self._lease.namespace, self._lease.name)
         except NotFound:
             return self._create(started)
-        if lease.get("spec", {}) != self._seen:
-            self._seen, self._seen_at = lease.get("spec", {}), started
-        if not self._free(lease.get("spec", {})):
+        spec = lease.get("spec") or {}
+        if spec != self._seen:
+            self._seen, self._seen_at = spec, started
+        if not self._free(spec):
             return False
         try:
-            written = self._cluster.replace(
-                LEASES, self._lease.namespace, self._lease.name, {**lease, "spec": self._claim(lease.get("spec", {}))}
-            )
+            return self._replace(lease, started)
         except Conflict:
             return False  # somebody was faster; the next look tells who
-        self._confirm(written, started)
-        return True
+
+    def _replace(self, lease: Json, started: float) -> bool:
+        body = {**lease, "spec": self._claim(lease.get("spec") or {})}
+        return self._confirm(self._cluster.replace(LEASES, self._lease.namespace, self._lease.name, body), started)
 
     def _create(self, started: float) -> bool:
         body = {
@@ -165,12 +183,13 @@ class Leadership:
             written = self._cluster.create(LEASES, self._lease.namespace, body)
         except Conflict:
             return False
-        self._confirm(written, started)
-        return True
+        return self._confirm(written, started)
 
-    def _confirm(self, written: Json, started: float) -> None:
+    def _confirm(self, written: Json, started: float) -> bool:
+        self._written = written
         self._seen, self._seen_at = written["spec"], started
         self._renewed_at = started
+        return True
 
     def _free(self, spec: Json) -> bool:
         holder = spec.get("holderIdentity")
@@ -204,10 +223,14 @@ class Leadership:
 
     def _try(self) -> bool:
         try:
-            return self.attempt()
+            ours = self.attempt()
         except ClusterError as error:
-            _log.warning("Could not ask for the Lease %s/%s: %s", self._lease.namespace, self._lease.name, error)
+            if str(error) != self._complaint:  # once, not every two seconds
+                _log.warning("Could not ask for the Lease %s/%s: %s", self._lease.namespace, self._lease.name, error)
+            self._complaint = str(error)
             return False
+        self._complaint = ""
+        return ours
 
     def _foreign(self) -> bool:
         holder = (self._seen or {}).get("holderIdentity")

@@ -25,7 +25,7 @@ from controller.run.telemetry import Telemetry
 from controller.run.workers import Turn, Workers
 from controller.run.workqueue import WorkQueue
 
-GRACE: Final = 20.0
+GRACE: Final = 15.0
 """Seconds that turns in flight get when the process is told to stop; a pod has 30 in all by default."""
 
 INFORMER_GRACE: Final = 5.0
