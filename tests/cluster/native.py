@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.cluster import processes, supervisor
@@ -29,11 +29,13 @@ exec nsenter --target "$pid" --net -- unshare --mount --propagation slave -- \\
 """
 
 
-def start(layout: Layout, plan: Plan, *, namespaces: Sequence[str] = ()) -> None:
+def start(
+    layout: Layout, plan: Plan, *, namespaces: Sequence[str] = (), before: Callable[[], None] | None = None
+) -> None:
     """Make the plan run and wait until the API is ready; what runs already and answers is left alone.
 
     A supervisor that runs gets a moment to repair what was killed. One that runs something else, or whose API stays
-    silent, is ended and started again on the same data.
+    silent, is ended and started again on the same data; `before` runs just before any start.
     """
     layout.logs.mkdir(parents=True, exist_ok=True)
     layout.pids.mkdir(exist_ok=True)
@@ -44,6 +46,8 @@ def start(layout: Layout, plan: Plan, *, namespaces: Sequence[str] = ()) -> None
         say(f"starting {layout.size} again")
         stop(layout)
     layout.plan.write_text(text)
+    if before:
+        before()
     _launch(layout, namespaces)
     if not _ready_within(layout, plan, READY_SECONDS):
         raise ClusterError(

@@ -18,8 +18,9 @@ from tests.cluster.progress import run, wait_for
 NODE = "node"
 DNS_ADDRESS = "198.18.0.10"
 API = controlplane.Endpoint(network.NODE_ADDRESS, port=6443, etcd_port=2379, peer_port=2380)
-API_ANSWERS = f"tcp:{API.address}:{API.port}"
+API_READY = f"{API.url}/readyz"
 RUNTIME_SOCKET = "/run/containerd/containerd.sock"
+VOLUME_PLUGINS = network.INSIDE / "kubelet" / "volume-plugins"
 NODE_SECONDS = 60.0
 
 CONTAINERD = """\
@@ -59,13 +60,12 @@ def up(layout: Layout) -> None:
     authority = Authority(layout.certificates)
     _write_configuration(layout, authority)
     native.write_enter(layout, body=_enter(layout))
-    cgroups.ensure(layout)
     plan = Plan(
         folder=str(layout.folder),
         components=_components(layout, programs, authority),
         setup=network.setup(layout.folder, controlplane.SERVICE_RANGE),
     )
-    native.start(layout, plan, namespaces=network.NAMESPACES)
+    native.start(layout, plan, namespaces=network.NAMESPACES, before=lambda: cgroups.renew(layout))
     for image, file in zip(images.ADDONS, archives, strict=True):
         load(layout, image, file)
     hint = f"see {layout.logs}/kubelet.log and containerd.log"
@@ -169,7 +169,7 @@ def _kubelet(layout: Layout, authority: Authority) -> dict[str, object]:
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": "cluster.local",
         "resolvConf": "",
-        "volumePluginDir": f"{network.INSIDE}/kubelet/volume-plugins",
+        "volumePluginDir": str(VOLUME_PLUGINS),
         # The images are all there is: no registry to get them from again.
         "evictionHard": {},
         "imageGCHighThresholdPercent": 100,
@@ -188,6 +188,7 @@ def _components(layout: Layout, programs: Path, authority: Authority) -> tuple[C
         ("service-account-private-key-file", private),
         ("use-service-account-credentials", "true"),
         ("leader-elect", "false"),
+        ("flex-volume-plugin-dir", VOLUME_PLUGINS),
         ("kube-api-qps", 100),
         ("kube-api-burst", 200),
     ]
@@ -208,7 +209,7 @@ def _components(layout: Layout, programs: Path, authority: Authority) -> tuple[C
         ("oom-score-adj", 0),
         ("iptables-min-sync-period", "100ms"),
     ]
-    after = (API_ANSWERS,)
+    after = (API_READY,)
     runtime = shutil.which("containerd") or "containerd"
     return (
         *controlplane.components(layout, programs, authority, endpoint=API),

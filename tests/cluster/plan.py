@@ -18,7 +18,7 @@ class Component:
     Attributes:
         name: of its pid file and log.
         command: the program and its arguments.
-        after: what must accept connections first, as `tcp:HOST:PORT` or `unix:PATH`.
+        after: what must accept connections first, as `tcp:HOST:PORT` or `unix:PATH`, or answer 200, as `https://…`.
     """
 
     name: str

@@ -17,15 +17,19 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 TICK_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
+# It only asks whether the server is ready; nothing is sent or believed.
+UNVERIFIED = ssl._create_unverified_context()
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -104,7 +108,7 @@ class Supervisor:
         """Tell whether it is time, nobody holds it back, and what it needs answers."""
         if time.monotonic() < component.not_before or (self.folder / "held" / component.name).exists():
             return False
-        return all(accepts(address) for address in component.after)
+        return all(answers(address) for address in component.after)
 
     def start(self, component: Component) -> None:
         """Start a component, bound to live no longer than this process."""
@@ -126,10 +130,16 @@ class Supervisor:
         component.not_before = time.monotonic() + PAUSE_SECONDS
 
 
-def accepts(address: str) -> bool:
-    """Tell whether something accepts connections at `tcp:HOST:PORT` or `unix:PATH`."""
+def answers(address: str) -> bool:
+    """Tell whether `tcp:HOST:PORT` or `unix:PATH` accepts connections, or `https://…` says 200.
+
+    A client that starts before the API server is ready waits up to a minute before it tries again.
+    """
     kind, _, place = address.partition(":")
     try:
+        if kind == "https":
+            with urllib.request.urlopen(address, timeout=1.0, context=UNVERIFIED) as answer:
+                return bool(answer.status == 200)
         if kind == "unix":
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(TICK_SECONDS)
