@@ -15,19 +15,30 @@ from typing import Any
 
 import kubernetes
 import pytest
+from kubernetes.client import ApiClient
 
-from controller.observe.cluster import Cluster, connect
+from controller.observe.cluster import (
+    AUTOSCALERS,
+    DEPLOYMENTS,
+    EVENTS,
+    HTTP_ROUTES,
+    LEASES,
+    PODS,
+    RECORDS,
+    ROLLOUTS,
+    SERVICES,
+    Cluster,
+    NotFound,
+    connect,
+)
 from tests.cluster import addons
 from tests.cluster.layout import SOURCE, Layout, Size
 
 CHECKOUT = SOURCE.parent.parent
 SECONDS = 60
 
-# What a test may leave in its namespace; nothing else empties one where no controller runs.
-LEFT_BEHIND = (
-    "modelrollouts,rolloutrecords,httproutes,deployments,services,pods,leases,horizontalpodautoscalers,configmaps,"
-    "events"
-)
+LEFT_BEHIND = (ROLLOUTS, RECORDS, HTTP_ROUTES, SERVICES, DEPLOYMENTS, PODS, AUTOSCALERS, LEASES, EVENTS)
+"""What tests leave in a namespace. Nothing else empties it where no controller runs."""
 
 Json = dict[str, Any]
 
@@ -85,9 +96,10 @@ def control_plane() -> Layout:
     subprocess.run([sys.executable, "-m", "tests.cluster", "up", "--size", layout.size.value], cwd=CHECKOUT, check=True)
     kubectl = Kubectl(layout)
     owner = ("--server-side", "--force-conflicts", "--field-manager=tests")
-    for folder in (CHECKOUT / "manifests" / "crds", addons._gateway_definitions()):
-        kubectl("apply", *owner, f"--filename={folder}")
-    kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=30s")
+    routes = addons._gateway_definitions() / "gateway.networking.k8s.io_httproutes.yaml"
+    files = (f"--filename={CHECKOUT / 'manifests' / 'crds'}", f"--filename={routes}")
+    kubectl("apply", *owner, *files)
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
     return layout
 
 
@@ -98,7 +110,7 @@ def administrator(control_plane: Layout) -> Kubectl:
 
 
 @pytest.fixture(scope="session")
-def fresh_namespace(administrator: Kubectl) -> Callable[[], AbstractContextManager[str]]:
+def fresh_namespace(administrator: Kubectl, cluster: Cluster) -> Callable[[], AbstractContextManager[str]]:
     """Make namespaces of one's own, for fixtures of any scope: ``with fresh_namespace() as namespace``."""
 
     @contextlib.contextmanager
@@ -108,7 +120,7 @@ def fresh_namespace(administrator: Kubectl) -> Callable[[], AbstractContextManag
         try:
             yield name
         finally:
-            _remove(administrator, name)
+            _remove(name, administrator, cluster)
 
     return fresh
 
@@ -132,19 +144,21 @@ def cluster(control_plane: Layout) -> Cluster:
     return connect(str(control_plane.kubeconfig))
 
 
-@pytest.fixture
-def api_client(control_plane: Layout) -> Iterator[kubernetes.client.ApiClient]:
+@pytest.fixture(scope="session")
+def api_client(control_plane: Layout) -> Iterator[ApiClient]:
     """The Kubernetes client as the administrator."""
     with kubernetes.config.new_client_from_config(str(control_plane.kubeconfig)) as client:
         yield client
 
 
-def _remove(administrator: Kubectl, namespace: str) -> None:
+def _remove(namespace: str, administrator: Kubectl, cluster: Cluster) -> None:
     """Do what the namespace controller would do, because the control plane has none."""
-    inside = administrator.within(namespace)
-    for name in inside("get", "modelrollouts", "--output=name").split():
-        inside("patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
-    inside("delete", LEFT_BEHIND, "--all", "--grace-period=0", "--force", "--wait=false")
+    for rollout in cluster.list(ROLLOUTS, namespace):
+        cluster.merge_patch(ROLLOUTS, namespace, rollout["metadata"]["name"], {"metadata": {"finalizers": None}})
+    for kind in LEFT_BEHIND:
+        for left in cluster.list(kind, namespace):
+            with contextlib.suppress(NotFound):
+                cluster.delete(kind, namespace, left["metadata"]["name"])
     administrator("delete", "namespace", namespace, "--wait=false")
     body = administrator.get("namespace", namespace)
     body["spec"]["finalizers"] = []
