@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from controller.act import record as paging
-from controller.act.record import RecordKeeper, RecordKey, label_value
+from controller.act import pages as paging
+from controller.act.pages import RecordKey, label_value
+from controller.act.record import RecordKeeper
 from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, FrozenAnalysis, RecordedDecision, RecordedWindow, RolloutRecordSpec, Row
 from controller.api.spec import Analysis, Margin, Metric, Ratio
@@ -152,7 +153,7 @@ def test_page_of_long_rows_stays_below_200_kib(keeper: RecordKeeper, cluster: Cl
         for number in range(20)
     ]
     assert keeper.append(key, rows).windows == tuple(rows)
-    sizes = [paging._size(each["spec"]) for each in cluster.list(RECORDS, key.namespace)]
+    sizes = [paging.json_size(each["spec"]) for each in cluster.list(RECORDS, key.namespace)]
     assert len(sizes) > 1
     assert max(sizes) < 200 * 1024
 
