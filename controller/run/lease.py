@@ -148,31 +148,32 @@ class Leadership:
 
     def attempt(self) -> bool:
         """Acquire or renew once; return whether the Lease is ours now. Raises ``ClusterError``."""
-        started = self._clock()
         if self._written is not None:
             try:
-                return self._replace(self._written, started)
+                return self._replace(self._written)
             except (Conflict, NotFound):
                 self._written = None  # somebody touched it: look first
         try:
             lease = self._cluster.get(LEASES, self._lease.namespace, self._lease.name)
         except NotFound:
-            return self._create(started)
+            return self._create()
         spec = lease.get("spec") or {}
         if spec != self._seen:
-            self._seen, self._seen_at = spec, started
+            self._seen, self._seen_at = spec, self._clock()
         if not self._free(spec):
             return False
         try:
-            return self._replace(lease, started)
+            return self._replace(lease)
         except Conflict:
             return False  # somebody was faster; the next look tells who
 
-    def _replace(self, lease: Json, started: float) -> bool:
+    def _replace(self, lease: Json) -> bool:
+        started = self._clock()
         body = {**lease, "spec": self._claim(lease.get("spec") or {})}
         return self._confirm(self._cluster.replace(LEASES, self._lease.namespace, self._lease.name, body), started)
 
-    def _create(self, started: float) -> bool:
+    def _create(self) -> bool:
+        started = self._clock()
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
