@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.cluster import controlplane, full, images, native
@@ -18,12 +19,13 @@ def up(options: argparse.Namespace) -> None:
     """Bring a cluster up, or repair it."""
     layout = Layout(options.checkout, Size(options.size))
     started = time.monotonic()
-    layout.folder.mkdir(parents=True, exist_ok=True)
-    if layout.size is Size.CONTROL_PLANE:
-        controlplane.up(layout)
-    else:
-        full.up(layout, wished=full.Runtime(options.runtime) if options.runtime else None)
-    point_to(layout)
+    with _alone(layout):
+        layout.folder.mkdir(parents=True, exist_ok=True)
+        if layout.size is Size.CONTROL_PLANE:
+            controlplane.up(layout)
+        else:
+            full.up(layout, wished=full.Runtime(options.runtime) if options.runtime else None)
+        point_to(layout)
     say(f"{layout.size} is up after {time.monotonic() - started:.0f} s: {layout.enter} COMMAND")
 
 
@@ -31,17 +33,26 @@ def down(options: argparse.Namespace) -> None:
     """End everything and remove every trace but the cache."""
     for size in [Size(options.size)] if options.size else list(Size):
         layout = Layout(options.checkout, size)
-        if not layout.folder.exists():
-            continue
-        if size is Size.CONTROL_PLANE:
-            native.stop(layout)
-        else:
-            full.down(layout)
-        shutil.rmtree(layout.folder)
-        point_to(layout)
-        if not any(layout.root.iterdir()):
-            layout.root.rmdir()
-        say(f"{size} is down")
+        with _alone(layout):
+            if layout.folder.exists():
+                _end(layout)
+                say(f"{size} is down")
+
+
+def _end(layout: Layout) -> None:
+    if layout.size is Size.CONTROL_PLANE:
+        native.stop(layout)
+    else:
+        full.down(layout)
+    shutil.rmtree(layout.folder)
+    point_to(layout)
+    if not any(layout.root.iterdir()):
+        layout.root.rmdir()
+
+
+def _alone(layout: Layout) -> AbstractContextManager[None]:
+    lock = cache_folder() / "locks" / f"{layout.identity}-{layout.size}"
+    return locked(lock, waiting=f"waiting for another command on {layout.size}")
 
 
 def load(options: argparse.Namespace) -> None:
@@ -50,8 +61,11 @@ def load(options: argparse.Namespace) -> None:
     known = {image.name: image for image in (*images.PROJECT, *images.ADDONS)}
     if unknown := [name for name in options.names if name not in known]:
         raise ClusterError(f"no image is called {unknown[0]}; expected some of: {', '.join(known)}")
-    for name in options.names or [image.name for image in images.PROJECT]:
-        full.load(layout, known[name])
+    for image in [known[name] for name in options.names] or images.PROJECT:
+        if options.names or image.dockerfile.exists():
+            full.load(layout, image)
+        else:
+            say(f"{image.name} is left out: there is no {image.dockerfile}")
 
 
 def status(options: argparse.Namespace) -> None:
@@ -116,11 +130,7 @@ def main() -> int:
     options = parser().parse_args()
     options.checkout = options.checkout.resolve()
     try:
-        with locked(
-            cache_folder() / "locks" / Layout(options.checkout, Size.FULL).identity,
-            waiting="waiting for another command on this cluster",
-        ):
-            options.function(options)
+        options.function(options)
     except ClusterError as error:
         say(f"cluster: {error}")
         return 1

@@ -46,7 +46,7 @@ EVERYWHERE = (GATEWAY, PROMETHEUS)
 def apply(layout: Layout, addons: tuple[Addon, ...]) -> None:
     """Apply what changed since last time, then wait until all of it answers."""
     manifests = [SOURCE / "manifests" / addon.manifest for addon in addons]
-    definitions = _gateway_definitions()
+    definitions = gateway_definitions()
     wanted = content_hash([definitions, *manifests])
     applied = layout.folder / "addons"
     if not applied.exists() or applied.read_text() != wanted:
@@ -70,7 +70,7 @@ def _answers(layout: Layout, addon: Addon) -> bool:
     return True
 
 
-def _gateway_definitions() -> Path:
+def gateway_definitions() -> Path:
     """Return the folder of the Gateway API's definitions, standard channel, of the version in go.mod."""
     module = SOURCE / "go" / "gateway-api"
     key = content_hash([module])

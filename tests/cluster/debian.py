@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def ensure() -> None:
         run_long("  apt-get update", ["apt-get", "update"], log=logs / "apt-update.log", environment=environment)
         install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
         run_long("  apt-get install", install, log=logs / "apt-install.log", environment=environment)
+    if "containerd" in packages and shutil.which("systemctl"):
+        # Nor at the next start of the machine.
+        subprocess.run(["systemctl", "disable", "--quiet", "containerd"], check=False)
 
 
 @contextlib.contextmanager

@@ -115,5 +115,7 @@ def point_to(layout: Layout) -> None:
         if not (target.folder / name).exists():
             link.unlink(missing_ok=True)
         elif not link.is_symlink() or link.readlink() != Path(wanted):
-            link.unlink(missing_ok=True)
-            link.symlink_to(wanted)
+            draft = layout.root / f".{name}"
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(wanted)
+            draft.rename(link)

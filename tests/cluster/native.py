@@ -40,6 +40,7 @@ def start(
     layout.logs.mkdir(parents=True, exist_ok=True)
     layout.pids.mkdir(exist_ok=True)
     text = plan.text()
+    shutil.rmtree(layout.folder / "held", ignore_errors=True)
     if processes.running(layout.supervisor):
         if layout.plan.read_text() == text and _ready_within(layout, plan, REPAIR_SECONDS):
             return
@@ -98,7 +99,6 @@ def ready(layout: Layout) -> bool:
 
 def stop(layout: Layout) -> None:
     """End every process of the cluster; the kernel ends the components with their supervisor."""
-    shutil.rmtree(layout.folder / "held", ignore_errors=True)
     if process := processes.running(layout.supervisor):
         processes.end([process])
     # Read only now: the supervisor may have started something a moment ago.

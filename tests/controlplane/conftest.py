@@ -96,7 +96,7 @@ def control_plane() -> Layout:
     subprocess.run([sys.executable, "-m", "tests.cluster", "up", "--size", layout.size.value], cwd=CHECKOUT, check=True)
     kubectl = Kubectl(layout)
     owner = ("--server-side", "--force-conflicts", "--field-manager=tests")
-    routes = addons._gateway_definitions() / "gateway.networking.k8s.io_httproutes.yaml"
+    routes = addons.gateway_definitions() / "gateway.networking.k8s.io_httproutes.yaml"
     files = (f"--filename={CHECKOUT / 'manifests' / 'crds'}", f"--filename={routes}")
     kubectl("apply", *owner, *files)
     kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)

@@ -64,4 +64,5 @@ def main() -> None:
         time.sleep(PERIOD_SECONDS)
 
 
-main()
+if __name__ == "__main__":
+    main()
