@@ -158,6 +158,16 @@ class TestSizing:
         run_pods(watched, namespace, "fraud-v2", ready=1)
         assert router.write(wanted).applied
 
+    def test_counts_from_before_the_newest_change_prove_nothing(
+        self, router: ServiceRouter, watched: Watched, namespace: str, rollout: Json
+    ) -> None:
+        image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "fraud-v2:2"}]
+        watched.json_patch(DEPLOYMENTS, namespace, "fraud-v2", image)
+        wanted = desire(rollout, 1, 25, candidate_replicas=1)
+        assert router.write(wanted).pending
+        run_pods(watched, namespace, "fraud-v2", ready=1)
+        assert router.write(wanted).applied
+
     def test_promotion_waits_for_enough_pods_and_not_for_exactly_so_many(
         self, router: ServiceRouter, watched: Watched, namespace: str, rollout: Json
     ) -> None:
