@@ -31,6 +31,8 @@ from controller.api.status import Revision
 from controller.observe.cluster import RECORDS, ClusterPort, Conflict, Json, NotFound
 from controller.plan.situation import Outcome
 
+__all__ = ["Record", "RecordKeeper", "RecordKey"]
+
 CONFLICTS: Final = 20
 """How often a write is tried again because somebody else wrote the page meanwhile."""
 PAGES_KEPT: Final = 64
