@@ -1,4 +1,4 @@
-"""``judge FILE``: judge recorded windows again, with the evidence after each of them.
+"""``judge FILE``: judge recorded windows again, from a RolloutRecord or a file, with the evidence after each of them.
 
 Exit code 0 for ``NotWorse``, 2 for ``Worse``, 3 for every other verdict, 1 when the file cannot be judged.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.api.verdicts import Verdict
+from controller.cli.record_file import looks_like_record, read_record
 from controller.judge import Arm, Case, Evidence, Replay, Trace, read_windows_file
 
 __all__ = ["add_parser"]
@@ -27,11 +28,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command ``judge``; its parsed arguments carry ``run``."""
     parser = subparsers.add_parser(
         "judge",
-        help="judge a file of windows again, offline",
+        help="judge a RolloutRecord or a file of windows again, offline",
         description="Print the evidence after each window, and the verdict.",
         epilog="Exit code: 0 NotWorse, 2 Worse, 3 Undecided, Invalid or NoData, 1 error.",
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="JSON file of windows")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="the pages of a RolloutRecord (YAML or JSON) or a JSON file of windows"
+    )
     parser.add_argument("-o", "--output", choices=sorted(_FORMATS), default="text", help="default: text")
     parser.set_defaults(run=run)
 
@@ -50,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Case:
-    return read_windows_file(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    return read_record(text) if looks_like_record(text) else read_windows_file(text)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -10,7 +10,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final, cast
+from typing import Final, NoReturn, cast
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+_USAGE_ERROR_EXIT: Final = 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,17 @@ def main(
     return cast("Callable[[argparse.Namespace], int]", arguments.run)(arguments)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with 1 on words that it does not know: 2, which is argparse's own choice, says ``Worse``."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and what was wrong, and end the process."""
+        self.print_usage(sys.stderr)
+        self.exit(_USAGE_ERROR_EXIT, f"{self.prog}: error: {message}\n")
+
+
 def _parser(words: Sequence[str], commands: Mapping[str, Command], program: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description="Roll out ML models on statistics.")
+    parser = _Parser(prog=program, description="Roll out ML models on statistics.")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     typed = next((word for word in words if not word.startswith("-")), None)
     for name, command in commands.items():

@@ -42,8 +42,13 @@ def _test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> Rat
 def judged(trial: Trial, windows: Iterable[RecordedWindow]) -> Trial:
     """Return the trial after further recorded windows."""
     for window in windows:
-        trial = trial.update({row.metric: _window(row) for row in window.rows})
+        trial = trial.update(judged_counts(window))
     return trial
+
+
+def judged_counts(window: RecordedWindow) -> dict[str, Window | None]:
+    """Return what the judge reads of a recorded window: effective counts per metric, None where it was skipped."""
+    return {row.metric: _window(row) for row in window.rows}
 
 
 def _window(row: Row) -> Window | None:
