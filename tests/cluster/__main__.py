@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import time
@@ -20,7 +21,6 @@ def up(options: argparse.Namespace) -> None:
     layout = Layout(options.checkout, Size(options.size))
     started = time.monotonic()
     with _alone(layout):
-        layout.folder.mkdir(parents=True, exist_ok=True)
         if layout.size is Size.CONTROL_PLANE:
             controlplane.up(layout)
         else:
@@ -46,7 +46,7 @@ def _end(layout: Layout) -> None:
         full.down(layout)
     shutil.rmtree(layout.folder)
     point_to(layout)
-    if not any(layout.root.iterdir()):
+    with contextlib.suppress(OSError):  # the other size is up
         layout.root.rmdir()
 
 

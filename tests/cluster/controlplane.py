@@ -49,6 +49,7 @@ class Endpoint:
 def up(layout: Layout) -> None:
     """Bring up the control plane of `layout` on loopback ports of its own, and wait until it is ready."""
     programs = ensure(KUBERNETES)
+    layout.folder.mkdir(parents=True, exist_ok=True)
     authority = Authority(layout.certificates)
     endpoint = choose_ports(layout)
     certificate, key = authority.issue("admin", name="admin", organisation="system:masters")

@@ -31,6 +31,7 @@ def runtime(layout: Layout, wished: Runtime | None = None) -> Runtime:
 def up(layout: Layout, *, wished: Runtime | None) -> None:
     """Bring it up, or repair it."""
     chosen = runtime(layout, wished)
+    layout.folder.mkdir(parents=True, exist_ok=True)
     (layout.folder / "runtime").write_text(chosen)
     if chosen is Runtime.KIND:
         kind.up(layout)
