@@ -111,9 +111,14 @@ class Scrapes:
         """Whether the target was scraped after the start and until the end."""
         return any(edges.start < time <= edges.end for time in self._times.get(target, ()))
 
+    def first(self, target: Target) -> float | None:
+        """Return when the target was first scraped with success, as far back as the samples reach."""
+        return next(iter(self._times.get(target, ())), None)
+
     def born(self, pod: str) -> float | None:
         """Return when the pod was first scraped with success, as far back as the samples reach."""
-        return min((time for target in self.targets(pod) for time in self._times[target]), default=None)
+        firsts = (self.first(target) for target in self.targets(pod))
+        return min((time for time in firsts if time is not None), default=None)
 
 
 def age(times: tuple[float, ...], edge: float) -> float | None:

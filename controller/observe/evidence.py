@@ -29,12 +29,14 @@ _LEAD_SCRAPES: Final = PATIENCE_SCRAPES + 1
 
 MEMORY: Final = timedelta(days=1)
 """How far back a series may lie to count as one that exists."""
-_SLICE: Final = timedelta(hours=1)
+SLICE: Final = timedelta(hours=1)
 """History is read in slices of this length, which bounds each answer."""
 
 _MOST_VALUES: Final = 10
 _LONGEST_VALUE: Final = 64
 _SHOWN_SELECTOR: Final = 200
+_LONGEST_MESSAGE: Final = 1024
+"""What a row may hold; label values, which are part of some messages, have no bound of their own."""
 
 _UP: Final = Selector(name="up", matchers=())
 
@@ -163,7 +165,8 @@ class _Reading:
     def stable_counts(self, metric: MetricQuestion) -> tuple[float, float]:
         """Return stable's (total, bad), without asking whether every scrape was made.
 
-        A target that appears without a scrape before it counts from its first sample on: its process may be older.
+        A series counts from zero when its target had been scraped without it, else from its first sample on, because
+        its process may be older.
         """
         arms = arms_of(self._question, metric.arms)
         selectors = (metric.total, metric.bad)
@@ -174,8 +177,11 @@ class _Reading:
         return total, bad
 
     def _growth(self, series: Series, scrapes: Scrapes, pod_label: str) -> float:
-        age = scrapes.age(series.target(pod_label), self._edges.start)
-        unseen = 0.0 if self._edges.fresh(age) else next((value for _, value in series.samples), 0.0)
+        if not series.samples:
+            return 0.0
+        begun, value = series.samples[0]
+        scraped = scrapes.first(series.target(pod_label))
+        unseen = 0.0 if scraped is not None and scraped < begun else value
         return increase(series.samples, self._edges, unseen=unseen) or 0.0
 
     def _found(self, metric: MetricQuestion, arms: Arms) -> Found:
@@ -233,19 +239,19 @@ def _counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) ->
     }
     reason, message = missing.get((stable.total == 0, candidate.total == 0), (None, ""))
     if reason is None:
-        message = _remarks(metric, counts, bad_seen)
+        message = _remarks(metric, counts, bad_seen=bad_seen)
     return Row(
         metric=metric.name,
         stable=_arm_counts(counts.stable),
         candidate=_arm_counts(counts.candidate),
         bad_seen=bad_seen,
         skipped=reason,
-        message=message,
+        message=message[:_LONGEST_MESSAGE],
     )
 
 
 def _skipped(metric: MetricQuestion, problem: Problem) -> Row:
-    return Row(metric=metric.name, skipped=problem.reason, message=problem.message)
+    return Row(metric=metric.name, skipped=problem.reason, message=problem.message[:_LONGEST_MESSAGE])
 
 
 def _arm_counts(pods: PerPod) -> ArmCounts:
@@ -264,7 +270,7 @@ def _effective(pods: PerPod) -> Count:
     return summed(pods)
 
 
-def _remarks(metric: MetricQuestion, counts: Tally, bad_seen: bool | None) -> str:
+def _remarks(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> str:
     remarks = [
         f"{arm} had {plain(excess)} more bad requests than requests, which were cut: either the two counters were not "
         "read in one moment, or bad selects what total does not"
@@ -281,8 +287,8 @@ def _remarks(metric: MetricQuestion, counts: Tally, bad_seen: bool | None) -> st
 
 def _slices(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     while start < end:
-        yield start, min(end, start + _SLICE)
-        start += _SLICE
+        yield start, min(end, start + SLICE)
+        start += SLICE
 
 
 def _closest(values: tuple[str, ...], wanted: str) -> tuple[str, ...]:
