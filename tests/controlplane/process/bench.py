@@ -12,6 +12,7 @@ from typing import Any
 import requests
 import yaml
 
+from controller.run.workqueue import SPACING
 from tests.cluster.layout import SOURCE
 
 PATIENCE = 60.0
@@ -60,10 +61,21 @@ class Operator:
         """Wait for a log line with these words."""
         eventually(lambda: self.said(words), f"the operator says {words!r}")
 
-    def wait_for_turn(self, key: str, *, after: int = 0) -> int:
-        """Wait for a turn of the key beyond the first ``after`` turns of anybody; return how many there were then."""
+    def wait_for_turn(self, key: str, *, after: int = 0) -> None:
+        """Wait for a turn of the key beyond the first ``after`` turns of anybody."""
         eventually(lambda: key in self.turns()[after:], f"a turn of {key} after the first {after}")
-        return len(self.turns())
+
+    def settled(self) -> int:
+        """Wait until what has happened so far has had its turns; return how many there were in all.
+
+        Events that come close together give a second turn when the rollout has rested; it must not be taken for that of
+        an event that comes later.
+        """
+        before, now = -1, len(self.turns())
+        while before != now:
+            time.sleep(3 * SPACING)
+            before, now = now, len(self.turns())
+        return now
 
     def answer(self, path: str) -> requests.Response:
         """Ask its HTTP server."""

@@ -79,7 +79,8 @@ def test_an_api_server_that_is_gone_for_a_while_is_survived(
 ) -> None:
     operator = start(kubeconfig=relayed, namespaces=[namespace])
     make_rollout(cluster, namespace, "before")
-    turns = operator.wait_for_turn(f"{namespace}/before")
+    operator.wait_for_turn(f"{namespace}/before")
+    turns = operator.settled()
     relay.cut()
     make_rollout(cluster, namespace, "meanwhile")
     cluster.merge_patch(ROLLOUTS, namespace, "before", {"spec": {"suspend": True}})
@@ -130,7 +131,8 @@ def test_missing_permissions_are_survived_and_take_effect_once_granted(
     operator.wait_for_words("forbidden")
     grant(kubectl, "rollouts", "modelrollouts.modelrollout.dev")
     make_rollout(cluster, namespace)
-    turns = operator.wait_for_turn(f"{namespace}/fraud")  # although all other watches are still forbidden
+    operator.wait_for_turn(f"{namespace}/fraud")  # although all other watches are still forbidden
+    turns = operator.settled()
     grant(kubectl, "rest", "deployments.apps,services,pods,httproutes.gateway.networking.k8s.io")
     make_deployment(cluster, namespace, "fraud-v2", labels={"app": "fraud"})
     operator.wait_for_turn(f"{namespace}/fraud", after=turns)
@@ -148,7 +150,8 @@ def test_permissions_that_are_taken_away_and_given_back_are_survived(
     grant(kubectl, "all", everything)
     operator = start(kubeconfig=restricted, namespaces=[namespace])
     make_rollout(cluster, namespace, "before")
-    turns = operator.wait_for_turn(f"{namespace}/before")
+    operator.wait_for_turn(f"{namespace}/before")
+    turns = operator.settled()
     kubectl("delete", "rolebinding", "all")
     relay.cut()  # an open watch outlives its permission
     relay.mend()
