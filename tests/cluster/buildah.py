@@ -49,7 +49,7 @@ def _build(image: images.Image) -> str:
 
 
 def _volumes(pip: Path) -> list[str]:
-    """Lend the build the machine's certificates and its way to packages; nothing of it stays in the image."""
+    """Lend the build the machine's certificates and its way to packages; only empty names of them stay in the image."""
     wheels = [folder for folder in os.environ.get("PIP_FIND_LINKS", "").split() if Path(folder).is_dir()]
     pairs = {str(CERTIFICATES): str(CERTIFICATES), str(pip): "/etc/pip.conf", **{folder: folder for folder in wheels}}
     return [f"--volume={source}:{target}:ro" for source, target in pairs.items()]

@@ -28,8 +28,9 @@ def renew(layout: Layout) -> None:
         group.mkdir(exist_ok=True)
         for level in (hierarchy, group):
             offered = level / "cgroup.controllers"
-            if offered.exists() and (controllers := offered.read_text().split()):
-                (level / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
+            for controller in offered.read_text().split() if offered.exists() else ():
+                with contextlib.suppress(OSError):  # some cannot be passed on; the kubelet names those it misses
+                    (level / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def remove(layout: Layout) -> None:

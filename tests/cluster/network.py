@@ -78,7 +78,7 @@ def check_kernel() -> None:
     if not FILTER_BRIDGED.exists():
         try:
             run(["modprobe", "br_netfilter"])
-        except (ClusterError, FileNotFoundError) as error:
+        except ClusterError as error:
             raise ClusterError(f"the kernel lacks br_netfilter, without which Services do not work: {error}") from error
 
 

@@ -27,7 +27,10 @@ def run(
 ) -> str:
     """Run a short command and return what it printed; failing raises `ClusterError` with its last words."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(words, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise ClusterError(f"{error.filename} is missing; install it or bring the cluster up again") from error
     if done.returncode:
         raise ClusterError(
             f"{' '.join(words[:6])} … ended with {done.returncode}: {last_words(done.stderr or done.stdout)}"
