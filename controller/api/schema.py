@@ -4,7 +4,7 @@ Structural schemas know no references, no ``anyOf`` with null, no ``additionalPr
 cannot translate it refuses, because the API server would refuse it, too, or silently not check it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from controller.api.model import ApiModel
-from controller.api.rules import VALIDATIONS
+from controller.api.rules import NOT_SUPPORTED, VALIDATIONS
 from controller.api.scalars import format_decimal, format_duration
 
 _KEPT: Final = (
@@ -65,7 +65,9 @@ def as_written(schema: JsonSchemaValue) -> JsonSchemaValue:
     if "enum" in schema:
         bare["maxLength"] = _LONGEST_WORD
     if "properties" in schema:
-        bare["properties"] = {name: as_written(child) for name, child in schema["properties"].items()}
+        bare["properties"] = {
+            name: as_written(child) for name, child in schema["properties"].items() if not _refused(child)
+        }
     if "items" in schema:
         bare["items"] = as_written(schema["items"])
     rules = [rule for rule in schema.get(VALIDATIONS, ()) if "oldSelf" in rule["rule"]]
@@ -83,11 +85,18 @@ def walk(schema: JsonSchemaValue, path: str = "") -> Iterator[tuple[str, JsonSch
         yield from walk(schema["additionalProperties"], f"{path}{{}}")
 
 
+def _refused(schema: JsonSchemaValue) -> bool:
+    return any(rule["message"] == NOT_SUPPORTED for rule in schema.get(VALIDATIONS, ()))
+
+
 def _structural(schema: JsonSchemaValue, definitions: Mapping[str, JsonSchemaValue]) -> JsonSchemaValue:
     schema = _inlined(schema, definitions)
     unknown = set(schema) - set(_KEPT) - _TRANSLATED - _DROPPED
     if unknown:
         msg = f"no structural schema can hold {', '.join(sorted(unknown))}; describe the field in other words: {schema}"
+        raise ValueError(msg)
+    if schema.get("type") == "number":
+        msg = f"floats are not exact; use a decimal string instead: {schema}"
         raise ValueError(msg)
     result: JsonSchemaValue = {key: schema[key] for key in _KEPT if key in schema and schema[key] is not None}
     if "properties" in schema:
@@ -106,12 +115,20 @@ def _inlined(schema: JsonSchemaValue, definitions: Mapping[str, JsonSchemaValue]
         if "$ref" in schema:
             inner = definitions[schema["$ref"].rpartition("/")[2]]
         elif "anyOf" in schema:
-            (inner,) = (each for each in schema["anyOf"] if each != {"type": "null"})
+            inner = _only_type(schema["anyOf"])
         else:
             return schema
         outer = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf")}
         rules = [*inner.get(VALIDATIONS, ()), *outer.get(VALIDATIONS, ())]
         schema = {**inner, **outer, **({VALIDATIONS: rules} if rules else {})}
+
+
+def _only_type(alternatives: Sequence[JsonSchemaValue]) -> JsonSchemaValue:
+    types = [each for each in alternatives if each != {"type": "null"}]
+    if len(types) != 1:
+        msg = f"expected a field of one type or none; the API server cannot check that it is one of {types}"
+        raise ValueError(msg)
+    return types[0]
 
 
 def _default_of_parts(schema: JsonSchemaValue) -> None:

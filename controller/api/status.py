@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import AwareDatetime, Field, PlainSerializer
 
 from controller.api.model import StatusModel
 from controller.api.reasons import Action, ConditionType, Phase, Reason
@@ -16,7 +16,7 @@ def format_time(moment: datetime) -> str:
     return text.removesuffix(".000") + "Z"
 
 
-Time = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+Time = Annotated[AwareDatetime, PlainSerializer(format_time, return_type=str)]
 _Text = Annotated[str, Field(max_length=1024)]
 _Name = Annotated[str, Field(max_length=253)]
 _Number = Annotated[str, Field(max_length=32)]
