@@ -38,6 +38,13 @@ _SHOWN_SELECTOR: Final = 200
 _LONGEST_MESSAGE: Final = 1024
 """What a row may hold; label values, which are part of some messages, have no bound of their own."""
 
+_SILENCE: Final = {
+    (True, True): (Reason.NO_TRAFFIC, "neither arm got a request in the window; check that clients send any"),
+    (True, False): (Reason.NO_STABLE_TRAFFIC, "stable got no request in the window, so nothing can be compared"),
+    (False, True): (Reason.NO_CANDIDATE_TRAFFIC, "the candidate got no request in the window; check the route"),
+}
+"""By whether stable and the candidate were without requests."""
+
 _UP: Final = Selector(name="up", matchers=())
 
 
@@ -232,12 +239,7 @@ class _Reading:
 def _counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> Row:
     """Return a row with counts; one without requests in an arm is skipped, but shows what the other arm had."""
     stable, candidate = summed(counts.stable), summed(counts.candidate)
-    missing = {
-        (True, True): (Reason.NO_TRAFFIC, "neither arm got a request in the window; check that clients send any"),
-        (True, False): (Reason.NO_STABLE_TRAFFIC, "stable got no request in the window, so nothing can be compared"),
-        (False, True): (Reason.NO_CANDIDATE_TRAFFIC, "the candidate got no request in the window; check the route"),
-    }
-    reason, message = missing.get((stable.total == 0, candidate.total == 0), (None, ""))
+    reason, message = _SILENCE.get((stable.total == 0, candidate.total == 0), (None, ""))
     if reason is None:
         message = _remarks(metric, counts, bad_seen=bad_seen)
     return Row(

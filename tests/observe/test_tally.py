@@ -215,6 +215,10 @@ class TestWarmUp:
         question = replace(QUESTION, diverted_at=NOON - timedelta(seconds=20))
         assert "candidate" in refused(count(question, *HEALTHY), Reason.WARMING_UP)
 
+    def test_a_dead_pod_of_the_candidate_warmed_up_no_sooner(self) -> None:
+        question = replace(QUESTION, diverted_at=NOON - timedelta(seconds=20), candidate_pods=())
+        assert "candidate" in refused(count(question, *HEALTHY), Reason.WARMING_UP)
+
     def test_a_pod_that_was_never_ready_is_not_waited_for(self) -> None:
         question = replace(QUESTION, stable_pods=(pod(STABLE), pod(OTHER, ready=None, serves=False)))
         assert counted(count(question, *HEALTHY))[0] == Count(90)
