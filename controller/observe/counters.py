@@ -94,14 +94,17 @@ class Scrapes:
         for each in series:
             times.setdefault(each.target(pod_label), set()).update(time for time, _ in each.samples)
         self._times = {target: tuple(sorted(seen)) for target, seen in times.items()}
+        self._of_pod: dict[str, tuple[Target, ...]] = {}
+        for target in self._times:
+            self._of_pod[target[0]] = (*self._of_pod.get(target[0], ()), target)
 
     def targets(self, pod: str) -> tuple[Target, ...]:
         """Return the targets of a pod, scraped with success or not."""
-        return tuple(target for target in self._times if target[0] == pod)
+        return self._of_pod.get(pod, ())
 
     def pods(self) -> frozenset[str]:
         """Return the pods that have a target."""
-        return frozenset(pod for pod, _, _ in self._times)
+        return frozenset(self._of_pod)
 
     def age(self, target: Target, edge: float) -> float | None:
         """Return how many seconds before the edge the target was last scraped; None: not seen before it."""
