@@ -67,7 +67,7 @@ class Process:
         telemetry.follow_queue(depth=queue.depth, lateness=queue.lateness)
         index = Index()
         dispatch = Dispatch(index, queue, telemetry)
-        health = Health(queue.lateness)
+        health = Health(queue.standstill)
         self._server = Server(settings.listen, telemetry.registry, health)
         self._resync = Resync(
             metered, settings.namespaces, index=index, dispatch=dispatch, health=health, telemetry=telemetry

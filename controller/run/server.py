@@ -1,5 +1,6 @@
 """The one HTTP server of the operator: /metrics, /healthz and /readyz."""
 
+import socket
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,7 +17,7 @@ RESYNC_OVERDUE: Final = 15 * 60.0
 """Seconds without a successful resync after which the process counts as dead."""
 
 QUEUE_OVERDUE: Final = 2 * 60.0
-"""Seconds that a due rollout waits for a worker after which the process counts as dead."""
+"""Seconds in which a rollout is due but no turn begins after which the process counts as dead."""
 
 _REQUEST_TIMEOUT: Final = 10.0
 
@@ -27,12 +28,12 @@ class Health:
     Neither depends on leadership: a replica that waits to lead compares itself with the cluster just the same.
 
     Args:
-        lateness: seconds that the oldest due rollout has been waiting for a worker.
+        standstill: for how many seconds a rollout has been due without any turn beginning.
         clock: monotonic seconds.
     """
 
-    def __init__(self, lateness: Callable[[], float], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lateness = lateness
+    def __init__(self, standstill: Callable[[], float], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._standstill = standstill
         self._clock = clock
         self._progress = clock()
         self._synced = False
@@ -47,9 +48,9 @@ class Health:
         silence = self._clock() - self._progress
         if silence > RESYNC_OVERDUE:
             return f"the last comparison with the API server succeeded {silence:.0f} s ago (allowed {RESYNC_OVERDUE:g})"
-        late = self._lateness()
-        if late > QUEUE_OVERDUE:
-            return f"a rollout has been due for {late:.0f} s (allowed {QUEUE_OVERDUE:g}): no worker is free"
+        still = self._standstill()
+        if still > QUEUE_OVERDUE:
+            return f"no worker is free: a rollout is due, no turn began for {still:.0f} s (allowed {QUEUE_OVERDUE:g})"
         return None
 
     def not_ready(self) -> str | None:
@@ -87,6 +88,10 @@ class Server:
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a client that dawdles must not keep the process from ending
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
 
 def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:

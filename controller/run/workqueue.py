@@ -63,6 +63,7 @@ class WorkQueue:
         self._spacing = spacing
         self._changed = Condition()
         self._closed = False
+        self._taken_at = clock()
         self._order = count()
         self._heap: list[tuple[float, int, Key]] = []
         self._waiting: dict[Key, float] = {}
@@ -149,6 +150,16 @@ class WorkQueue:
             head = self._head()
             return 0.0 if head is None else max(0.0, self._clock() - head)
 
+    def standstill(self) -> float:
+        """Return for how many seconds something has been due without any turn beginning.
+
+        Unlike lateness it stays small when many turns are slow, as in an outage of the API server: workers that still
+        come round need no restart.
+        """
+        with self._changed:
+            head = self._head()
+            return 0.0 if head is None else max(0.0, self._clock() - max(head, self._taken_at))
+
     def _schedule(self, key: Key, due: float) -> None:
         if due >= self._waiting.get(key, float("inf")):
             return
@@ -173,6 +184,7 @@ class WorkQueue:
         _, _, key = heappop(self._heap)
         del self._waiting[key]
         self._in_flight[key] = None
+        self._taken_at = now
         self._observer.taken(now - head)
         return key
 

@@ -13,12 +13,12 @@ from tests.run.doubles import FakeClock
 
 
 class Bench:
-    """A server on a free port, with a queue as late as the test says."""
+    """A server on a free port, with a queue that stands still for as long as the test says."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.lateness = 0.0
-        self.health = Health(lambda: self.lateness, clock=self.clock)
+        self.standstill = 0.0
+        self.health = Health(lambda: self.standstill, clock=self.clock)
         self.telemetry = Telemetry()
         self.server = Server(ListenSettings(address="127.0.0.1", port=0), self.telemetry.registry, self.health)
         self.server.start()
@@ -54,9 +54,9 @@ def test_alive_while_resyncs_succeed(bench: Bench) -> None:
 
 
 def test_alive_while_a_worker_is_free_for_what_is_due(bench: Bench) -> None:
-    bench.lateness = QUEUE_OVERDUE
+    bench.standstill = QUEUE_OVERDUE
     assert bench.get("/healthz").status_code == 200
-    bench.lateness = QUEUE_OVERDUE + 1
+    bench.standstill = QUEUE_OVERDUE + 1
     dead = bench.get("/healthz")
     assert dead.status_code == 503
     assert "no worker is free" in dead.text
@@ -73,6 +73,15 @@ def test_nothing_else_is_served(bench: Bench) -> None:
     assert bench.get("/").status_code == 404
     address = f"http://127.0.0.1:{bench.server.port}/metrics"
     assert requests.post(address, timeout=10).status_code == 501
+
+
+def test_an_ipv6_address_is_served_too(bench: Bench) -> None:
+    server = Server(ListenSettings(address="::1", port=0), bench.telemetry.registry, bench.health)
+    server.start()
+    try:
+        assert requests.get(f"http://[::1]:{server.port}/healthz", timeout=10).status_code == 200
+    finally:
+        server.stop()
 
 
 def test_a_port_that_is_taken_is_an_error_at_once(bench: Bench) -> None:

@@ -180,6 +180,22 @@ def test_lateness_and_depth_tell_how_far_the_workers_are_behind(
     assert witness.lateness == [7, 3]
 
 
+def test_slow_turns_are_late_but_only_a_worker_that_never_comes_is_a_standstill(
+    queue: WorkQueue, clock: FakeClock
+) -> None:
+    for key in (A, B, C):
+        queue.put(key)
+    clock.advance(100)
+    assert queue.poll() is not None
+    clock.advance(100)
+    assert queue.poll() is not None
+    clock.advance(30)
+    assert (queue.lateness(), queue.standstill()) == (230, 30)
+    assert queue.poll() is not None
+    clock.advance(1000)
+    assert queue.standstill() == 0, "nothing is due"
+
+
 def test_nothing_is_remembered_of_keys_that_are_done(queue: WorkQueue, clock: FakeClock) -> None:
     for number in range(500):
         key = Key("shop", str(number))

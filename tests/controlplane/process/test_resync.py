@@ -28,7 +28,7 @@ class Bench:
         self.queue = WorkQueue(self.telemetry, spacing=0.0)
         self.index = Index()
         self.dispatch = Dispatch(self.index, self.queue, self.telemetry)
-        self.health = Health(self.queue.lateness)
+        self.health = Health(self.queue.standstill)
         self.resync = self.of(cluster, namespace)
         self.resync.compare(after=0.0)
 
