@@ -11,7 +11,7 @@ from controller.plan import rules_progress, rules_safety, rules_traffic
 from controller.plan.conditions import Fact, kstatus_facts, with_facts
 from controller.plan.desired import desired_world, holds
 from controller.plan.move import RETRY_SOON
-from controller.plan.refresh import refreshed
+from controller.plan.refresh import concluded, refreshed
 from controller.plan.rules_command import command
 from controller.plan.situation import Decision, Situation
 from controller.plan.transitions import LIVE, Event
@@ -61,7 +61,7 @@ def decide(situation: Situation) -> Decision:
 
 def _concluded(situation: Situation, decision: Decision) -> ModelRolloutStatus:
     """Return the decided status with the conditions that follow from it."""
-    status = decision.status
+    status = concluded(situation, decision.status)
     now, generation = situation.now, situation.subject.generation
     outcome = with_facts(status, _outcome(decision.event, status), generation=generation, now=now)
     return with_facts(outcome, kstatus_facts(outcome), generation=generation, now=now)

@@ -56,7 +56,7 @@ def _replicas(situation: Situation, weight: int) -> int | None:
     if weight == 0 or stable is None or not scaled_by_operator(situation.spec):
         return None
     if situation.spec.traffic.service is not None:
-        return replicas_for(weight, stable.ready).replicas
+        return replicas_for(weight, stable.replicas).replicas
     return capacity_needed(weight, stable)
 
 

@@ -21,12 +21,14 @@ def move(
     message: str,
     weight: int | None = None,
     kind: Literal["Normal", "Warning"] = "Normal",
+    told: tuple[Reason, str] | None = None,
     changes: dict[str, Any] | None = None,
     **decision: Any,
 ) -> Decision:
     """Carry out one event: phase from the table, ``weight`` as a new transition, ``changes`` to the status.
 
-    Every move is announced as a Kubernetes event and noted in the record.
+    Every move is announced as a Kubernetes event (as ``told``, where status says something else) and noted in the
+    record.
     """
     before = situation.status
     line = lookup(before.phase, event)
@@ -42,7 +44,7 @@ def move(
     return Decision(
         status=after,
         event=event,
-        announcements=(Announcement(kind, reason, message),),
+        announcements=(Announcement(kind, *(told or (reason, message))),),
         note=RecordedDecision(
             transition=after.transition,
             at=situation.now,

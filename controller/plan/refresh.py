@@ -1,4 +1,4 @@
-"""What a turn sees, written into status before any rule speaks: evidence, windows and the answers of conditions."""
+"""What a turn sees, written into status: evidence and windows before any rule speaks, conditions after one did."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +21,11 @@ def refreshed(situation: Situation) -> Situation:
     status = situation.status
     if situation.evidence is not None and status.analysis is not None and status.phase in LIVE:
         status = _with_evidence(situation, situation.evidence)
+    return replace(situation, status=status)
+
+
+def concluded(situation: Situation, status: ModelRolloutStatus) -> ModelRolloutStatus:
+    """Return a decided status with the answers that follow from it, so that one write tells the whole of a decision."""
     if status.backup is not None:
         status = status.model_copy(update={"backup": _backup(situation, status.backup)})
     situation = replace(situation, status=status)
@@ -31,8 +36,7 @@ def refreshed(situation: Situation) -> Situation:
         _backup_ready(situation),
         *_outcome(situation),
     )
-    status = with_facts(status, facts, generation=situation.subject.generation, now=situation.now)
-    return replace(situation, status=status)
+    return with_facts(status, facts, generation=situation.subject.generation, now=situation.now)
 
 
 def _with_evidence(situation: Situation, evidence: Evidence) -> ModelRolloutStatus:

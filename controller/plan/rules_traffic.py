@@ -1,13 +1,16 @@
 """The rules about traffic: adopting the live route, and confirming what was written."""
 
+from dataclasses import replace
+
 from controller.api.reasons import Phase, Reason
 from controller.api.status import Revision
 from controller.plan.acceptance import route_name
 from controller.plan.desired import desired_world, fence_is, weights_are
 from controller.plan.epoch import at_rest, past_epoch, revision_of
 from controller.plan.move import RETRY_SOON, move, wait
-from controller.plan.situation import Decision, Situation
+from controller.plan.situation import Decision, Outcome, Situation
 from controller.plan.transitions import Event
+from controller.plan.words import describe_progress
 from controller.plan.world import Desired, Route, Workload
 
 
@@ -103,8 +106,15 @@ def _confirmed(situation: Situation, desired: Desired) -> Decision:
     )
     name = status.candidate.deployment if status.candidate else "the candidate"
     message = f"{weight} % of requests go to {name}" if weight else "All requests go to stable"
+    applied = replace(situation, status=status.model_copy(update={"traffic": traffic}))
+    going_on = phase is Phase.PROGRESSING
     return move(
-        situation, Event.WEIGHT_APPLIED, reason=Reason.WEIGHT_APPLIED, message=message, changes={"traffic": traffic}
+        situation,
+        Event.WEIGHT_APPLIED,
+        reason=Reason.GATHERING_EVIDENCE if going_on else status.reason or Reason.WEIGHT_APPLIED,
+        message=describe_progress(applied) if going_on else status.message,
+        told=(Reason.WEIGHT_APPLIED, message),
+        changes={"traffic": traffic},
     )
 
 
@@ -152,7 +162,7 @@ _WITHDRAWN = frozenset(
 def _returned(situation: Situation) -> Decision:
     status = situation.status
     reason = status.reason or Reason.ROLLED_BACK
-    outcome = "Withdrawn" if reason in _WITHDRAWN else "RolledBack"
+    outcome: Outcome = "Withdrawn" if reason in _WITHDRAWN else "RolledBack"
     why = status.message.partition("; returning")[0].partition(": returning")[0]
     stable = status.stable.deployment if status.stable else "stable"
     message = f"All requests go to {stable}. {why}"
@@ -161,12 +171,11 @@ def _returned(situation: Situation) -> Decision:
         Event.RETURN_APPLIED,
         reason=reason,
         message=message,
+        told=(Reason.ROLLED_BACK, message),
         changes={
             **_settled(situation),
-            "history": past_epoch(
-                situation, outcome="Withdrawn" if outcome == "Withdrawn" else "RolledBack", reason=reason, message=why
-            ),
+            "history": past_epoch(situation, outcome=outcome, reason=reason, message=why),
         },
         kind="Normal" if outcome == "Withdrawn" else "Warning",
-        closes="Withdrawn" if outcome == "Withdrawn" else "RolledBack",
+        closes=outcome,
     )

@@ -12,19 +12,20 @@ from controller.observe.prometheus import PrometheusServer
 from controller.observe.workloads import Workloads
 from controller.plan.windows import Window
 from controller.run.evidence import Source
+from controller.run.index import Index
 from controller.run.settings import PrometheusSettings, Settings
 from controller.run.telemetry import Telemetry
 from controller.run.turn import Ports, Turn
 from controller.run.world import WorldReader
 
 
-def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry) -> Turn:
+def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry, index: Index) -> Turn:
     """Return what a worker runs for each key."""
     sources = {each.name: _source(each, telemetry) for each in settings.prometheus}
     return Turn(
         Ports(
             cluster=cluster,
-            reader=WorldReader(cluster, Workloads(cluster), servers=frozenset(sources)),
+            reader=WorldReader(cluster, Workloads(cluster), servers=frozenset(sources), shared=index.shares_route),
             sources=sources,
             records=RecordKeeper(cluster),
             events=EventSink(cluster),

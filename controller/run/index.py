@@ -110,6 +110,11 @@ class Index:
         with self._lock:
             return self._users.get((namespace, reference), frozenset())
 
+    def shares_route(self, rollout: Json) -> bool:
+        """Whether another rollout is known that names the same HTTPRoute or Service as its router."""
+        key = key_of(rollout)
+        return any(self.users(key.namespace, reference) - {key} for reference in _routes(rollout))
+
     def watchers(self, namespace: str, deployment: str) -> frozenset[Key]:
         """Return the rollouts for which a single pod of the Deployment matters now."""
         with self._lock:
@@ -176,7 +181,11 @@ def _references(rollout: Json) -> Iterator[Reference]:
         deployment = _at(rollout, *path, "deployment")
         service = _at(rollout, *path, "service") or deployment
         yield from _named((Referent.DEPLOYMENT, deployment), (Referent.SERVICE, service))
-    yield from _named(
+    yield from _routes(rollout)
+
+
+def _routes(rollout: Json) -> Iterable[Reference]:
+    return _named(
         (Referent.SERVICE, _at(rollout, "spec", "traffic", "service", "name")),
         (Referent.HTTP_ROUTE, _at(rollout, "spec", "traffic", "gateway", "httpRoute")),
     )

@@ -31,7 +31,7 @@ GRACE: Final = 15.0
 INFORMER_GRACE: Final = 5.0
 """Seconds for the informer to close its connections."""
 
-TurnFactory = Callable[[Settings, ClusterPort, Telemetry], Turn]
+TurnFactory = Callable[[Settings, ClusterPort, Telemetry, Index], Turn]
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Process:
         self._resync = Resync(
             metered, settings.namespaces, index=index, dispatch=dispatch, health=health, telemetry=telemetry
         )
-        turn = make_turn(settings, metered, telemetry)
+        turn = make_turn(settings, metered, telemetry, index)
         self._workers = Workers(queue, turn, count=settings.workers, observer=telemetry)
         self._informer = Informer(dispatch, namespaces=settings.namespaces, ended=self._tell(Milestone.INFORMER_ENDED))
         self._leadership = (

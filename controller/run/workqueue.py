@@ -25,7 +25,7 @@ SPACING: Final = 0.5
 FIRST_RETRY: Final = 1.0
 """Seconds until the first retry of a failed turn; doubled with every further failure."""
 
-LONGEST_RETRY: Final = 60.0
+LONGEST_RETRY: Final = 15.0
 """Seconds that a retry waits at most."""
 
 

@@ -1,5 +1,6 @@
 """One look at the world: Deployments, pods, the route and rivals, put together for the planner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.act.router import Arm, Arms, Router, router_for
@@ -23,10 +24,19 @@ class Look:
 class WorldReader:
     """Reads what one turn needs, and no more: an idle rollout costs three reads, pods are read while an epoch runs."""
 
-    def __init__(self, cluster: ClusterPort, workloads: Workloads, *, servers: frozenset[str]) -> None:
+    def __init__(
+        self,
+        cluster: ClusterPort,
+        workloads: Workloads,
+        *,
+        servers: frozenset[str],
+        shared: Callable[[Json], bool] = lambda _: True,
+    ) -> None:
         self._cluster = cluster
         self._workloads = workloads
         self._servers = servers
+        self._shared = shared
+        """Whether another rollout may steer the same route: spares listing all of them where the informer knows none."""
 
     def read(self, rollout: Json, spec: ModelRolloutSpec, status: ModelRolloutStatus) -> Look:
         """Return the world of one rollout as it is now.
@@ -56,7 +66,7 @@ class WorldReader:
                 candidate_pods=self._workloads.pods(namespace, candidate.deployment, since=since)
                 if running and candidate
                 else (),
-                rivals=self._workloads.rivals(rollout),
+                rivals=self._workloads.rivals(rollout) if self._shared(rollout) else (),
                 problems=self._configuration_problems(spec),
             ),
             router=router,

@@ -20,6 +20,7 @@ PACKAGES = {
     "iptables": "iptables",
     "openssl": "openssl",
     "ip": "iproute2",
+    "prometheus": "prometheus",
 }
 """Program that must be there, and the package that brings it."""
 

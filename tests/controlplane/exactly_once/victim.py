@@ -14,6 +14,7 @@ from controller.act.record import RecordKeeper
 from controller.observe.cluster import ClusterPort, Json, Kind, connect
 from controller.observe.workloads import Workloads
 from controller.run.evidence import Source
+from controller.run.index import Index
 from controller.run.logs import set_up_logs
 from controller.run.process import Process
 from controller.run.settings import Settings
@@ -92,11 +93,13 @@ def main(kubeconfig: str, namespace: str, chance: float, seed: int) -> int:
     set_up_logs(settings.logs)
     mortal = MortalCluster(connect(kubeconfig), chance=chance, seed=seed)
 
-    def make_turn(_: Settings, cluster: ClusterPort, __: Telemetry) -> Turn:
+    def make_turn(_: Settings, cluster: ClusterPort, __: Telemetry, index: Index) -> Turn:
         return Turn(
             Ports(
                 cluster=cluster,
-                reader=WorldReader(cluster, Workloads(cluster), servers=frozenset({"default"})),
+                reader=WorldReader(
+                    cluster, Workloads(cluster), servers=frozenset({"default"}), shared=index.shares_route
+                ),
                 sources={"default": Source(evidence=ScriptedEvidence(), scrape=SCRAPE, settle=SCRAPE)},
                 records=RecordKeeper(cluster),
                 events=EventSink(cluster),

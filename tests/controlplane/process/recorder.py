@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from controller.observe.cluster import ClusterPort, connect
+from controller.run.index import Index
 from controller.run.key import Key
 from controller.run.lease import lease_name
 from controller.run.logs import set_up_logs
@@ -17,7 +18,7 @@ from controller.run.telemetry import Telemetry
 from controller.run.workers import Turn
 
 
-def record(_settings: Settings, _cluster: ClusterPort, _telemetry: Telemetry) -> Turn:
+def record(_settings: Settings, _cluster: ClusterPort, _telemetry: Telemetry, _index: Index) -> Turn:
     """Return a turn that prints its key and wants no other one."""
 
     def turn(key: Key) -> None:
