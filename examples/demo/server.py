@@ -12,8 +12,6 @@ Environment:
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from examples.demo.application import Application
 from examples.demo.classifier import RUNTIME, VERSIONS, Classifier
 from examples.demo.http_service import HttpService
 from examples.demo.instrumentation import ModelIdentity, ModelMetrics
+from examples.demo.stop_signal import StopSignal
 
 _QUIET_SECONDS, _LIMIT_SECONDS = 0.5, 10.0
 
@@ -90,15 +89,13 @@ def build(settings: Settings) -> Application:
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then answer what is still under way."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    told = StopSignal()
     settings = Settings.read(os.environ)
     application = build(settings)
     service = HttpService(settings.address, application.handle)
     service.start()
     _LOG.info("serving %s version %s on port %d", settings.model, settings.version, service.port)
-    stop.wait()
+    told.wait()
     _LOG.info("stopping: answering until nobody has asked for %.1f s", _QUIET_SECONDS)
     application.stop()
     service.stop(quiet=_QUIET_SECONDS, limit=_LIMIT_SECONDS)

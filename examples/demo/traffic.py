@@ -11,7 +11,6 @@ Needs nothing but the standard library.
 
 import argparse
 import json
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from examples.demo.http_service import HttpService, Request, Response, json_resp
 from examples.demo.ledger import Ledger, exposition
 from examples.demo.open_loop import MAX_COUNT, Connections, Line, Plan, Traffic
 from examples.demo.samples import load_samples, synthetic_samples
+from examples.demo.stop_signal import StopSignal
 
 _MAX_RATE, _MAX_DURATION = 500.0, 6 * 3600.0
 _SYNTHETIC = 200
@@ -108,15 +108,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Carry out the plan of the command line and print what became of it."""
     arguments = _parser().parse_args(argv)
     samples = load_samples(arguments.samples) if arguments.samples else synthetic_samples(_SYNTHETIC, seed=0)
+    stop_signal, told = StopSignal(), threading.Event()
     traffic = Traffic(_plan(arguments), samples, seed=arguments.seed)
-    told = threading.Event()
 
-    def stop(*_: object) -> None:
+    def watch() -> None:
+        stop_signal.wait()
         told.set()
         traffic.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    threading.Thread(target=watch, daemon=True).start()
     service = _serve(traffic.ledger, arguments.serve) if arguments.serve is not None else None
     _wait_until_ready(_plan(arguments), seconds=arguments.wait, stop=told)
     stats = traffic.run()
