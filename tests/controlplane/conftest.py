@@ -120,7 +120,7 @@ def fresh_namespace(administrator: Kubectl, cluster: Cluster) -> Callable[[], Ab
         try:
             yield name
         finally:
-            _remove(name, administrator, cluster)
+            remove_namespace(name, administrator, cluster)
 
     return fresh
 
@@ -151,7 +151,7 @@ def api_client(control_plane: Layout) -> Iterator[ApiClient]:
         yield client
 
 
-def _remove(namespace: str, administrator: Kubectl, cluster: Cluster) -> None:
+def remove_namespace(namespace: str, administrator: Kubectl, cluster: Cluster) -> None:
     """Do what the namespace controller would do, because the control plane has none."""
     for rollout in cluster.list(ROLLOUTS, namespace):
         cluster.merge_patch(ROLLOUTS, namespace, rollout["metadata"]["name"], {"metadata": {"finalizers": None}})

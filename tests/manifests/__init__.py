@@ -1,0 +1,1 @@
+"""Tests of what is installed, without a cluster."""
