@@ -36,7 +36,7 @@ class WorldReader:
         self._workloads = workloads
         self._servers = servers
         self._shared = shared
-        """Whether another rollout may steer the same route: spares listing all of them where the informer knows none."""
+        """Whether another rollout may steer the same route: where the informer knows none, none is looked for."""
 
     def read(self, rollout: Json, spec: ModelRolloutSpec, status: ModelRolloutStatus) -> Look:
         """Return the world of one rollout as it is now.
