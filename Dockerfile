@@ -24,8 +24,9 @@ LABEL org.opencontainers.image.title="modelrollout" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
+# LOGNAME, because kopf asks for the user's name, and a number without an entry in /etc/passwd has none.
 # One thread for linear algebra and few arenas: the operator's matrices are small, its memory should be, too.
-ENV PATH=/opt/venv/bin:$PATH \
+ENV PATH=/opt/venv/bin:$PATH HOME=/tmp LOGNAME=modelrollout \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1 \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MALLOC_ARENA_MAX=2
 WORKDIR /app
