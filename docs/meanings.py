@@ -50,8 +50,6 @@ REASONS: Final[Mapping[str, Mapping[Reason, str]]] = {
         Reason.UNKNOWN_PROMETHEUS: "`analysis.prometheus.name` is not in the operator's settings.",
         Reason.INTERVAL_TOO_SHORT: "`strategy.interval` is shorter than two scrapes.",
         Reason.MARGIN_NOT_RESOLVABLE: "A relative margin has too little history to be worked out.",
-        Reason.NOT_SUPPORTED: "Something is asked for that this release cannot do.",
-        Reason.FORBIDDEN: "The operator lacks a permission.",
     },
     "Evidence": {
         Reason.COUNTED: "The window was judged.",
@@ -65,7 +63,7 @@ REASONS: Final[Mapping[str, Mapping[Reason, str]]] = {
         Reason.NO_STABLE_TRAFFIC: "Stable got no request in the window.",
         Reason.SCRAPE_GAP: "A pod was not scraped at an edge of the window, so its counts are not known.",
         Reason.WARMING_UP: "No pod of an arm had ended its warm-up when the window began.",
-        Reason.TOO_FEW_REQUESTS: "The window holds too few requests.",
+        Reason.TOO_FEW_REQUESTS: "The evidence suffices, but fewer than strategy.minRequests were judged.",
         Reason.STABLE_CHANGED: "Stable is not the revision that the epoch compares with.",
     },
     "Red flags": {
@@ -73,7 +71,7 @@ REASONS: Final[Mapping[str, Mapping[Reason, str]]] = {
         Reason.OUT_OF_MEMORY: "A container of the candidate was killed at its memory limit.",
         Reason.IMAGE_UNAVAILABLE: "An image of the candidate cannot be had.",
         Reason.ALL_REQUESTS_BAD: "Every one of at least 20 requests of the candidate in a window was bad.",
-        Reason.THRESHOLD_EXCEEDED: "A RedFlag metric reached its threshold in a window.",
+        Reason.THRESHOLD_EXCEEDED: "A RedFlag metric exceeded its threshold in a window.",
     },
     "The course of a rollout": {
         Reason.NO_CANDIDATE: "The spec names nothing to roll out.",
@@ -95,7 +93,6 @@ REASONS: Final[Mapping[str, Mapping[Reason, str]]] = {
         Reason.PROMOTED: "The candidate became stable.",
         Reason.NOT_WORSE: "Every deciding metric was shown to be within its margin.",
         Reason.JUDGED_WORSE: "The evidence that a metric is worse than its margin reached 1/α.",
-        Reason.RED_FLAG: "Something that needs no statistics.",
         Reason.ROLLED_BACK: "All requests went back to stable.",
         Reason.DATA_TIMED_OUT: "No window could be judged for `strategy.dataTimeout`.",
         Reason.DEADLINE_PASSED: "There was no verdict within `strategy.deadline` of judged time.",

@@ -53,8 +53,6 @@ class Reason(StrEnum):
     UNKNOWN_PROMETHEUS = "UnknownPrometheus"
     INTERVAL_TOO_SHORT = "IntervalTooShort"
     MARGIN_NOT_RESOLVABLE = "MarginNotResolvable"
-    NOT_SUPPORTED = "NotSupported"
-    FORBIDDEN = "Forbidden"
 
     # Evidence
     COUNTED = "Counted"
@@ -98,7 +96,6 @@ class Reason(StrEnum):
     PROMOTED = "Promoted"
     NOT_WORSE = "NotWorse"
     JUDGED_WORSE = "JudgedWorse"
-    RED_FLAG = "RedFlag"
     ROLLED_BACK = "RolledBack"
     DATA_TIMED_OUT = "DataTimedOut"
     DEADLINE_PASSED = "DeadlinePassed"

@@ -104,7 +104,10 @@ class AnalysisStatus(StatusModel):
     calibration: Annotated[_Text, Field(description="What is assumed about noise between pods.")]
     frozen: Annotated[str, Field(max_length=64, description="Hash of analysis, steps and interval of this epoch.")]
     started_at: Annotated[Time, Field(description="When the epoch started.")]
-    deadline_from: Annotated[int, Field(ge=0, description="Counted windows at which the deadline began to run.")] = 0
+    deadline_from: Annotated[
+        int, Field(ge=0, description="Counted windows that the deadline leaves out: those before a resume, or held.")
+    ] = 0
+    held_at: Annotated[int, Field(ge=0, description="Counted windows when the weight began to be held.")] = 0
     verdict: Annotated[Verdict, Field(description="Over all metrics.")] = Verdict.NO_DATA
     metrics: Annotated[
         tuple[MetricStatus, ...],

@@ -211,7 +211,7 @@ class Evidence:
             return False
         arm = window.candidate
         enough = arm.total > 0 and arm.exposure >= self.test.min_requests
-        return enough and arm.bad >= threshold * arm.total
+        return enough and arm.bad > threshold * arm.total
 
     @property
     def log_worse(self) -> float:

@@ -53,6 +53,8 @@ def _condition(fact: Fact, before: Condition | None, *, generation: int, now: da
 
 _AT_REST = frozenset({Phase.IDLE, Phase.ROLLED_BACK, Phase.STALLED, Phase.SUSPENDED})
 _FAILED = frozenset({Phase.ROLLED_BACK, Phase.STALLED})
+_BLIND = frozenset({Reason.PROMETHEUS_UNREACHABLE, Reason.PROMETHEUS_ANSWER_INVALID})
+"""Why no request may be diverted yet, and a person has to look."""
 
 
 def kstatus_facts(status: ModelRolloutStatus) -> tuple[Fact, ...]:
@@ -63,7 +65,8 @@ def kstatus_facts(status: ModelRolloutStatus) -> tuple[Fact, ...]:
     accepted = status.condition(ConditionType.SPEC_ACCEPTED)
     refused = accepted is not None and accepted.status == "False"
     phase = status.phase or Phase.IDLE
-    stalled = refused or phase in _FAILED
+    blind = phase is Phase.VERIFYING and status.reason in _BLIND
+    stalled = refused or blind or phase in _FAILED
     ready = phase is Phase.IDLE and not refused
     reason = accepted.reason if refused and accepted else status.reason or Reason.ACCEPTED
     message = status.message

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from controller.api.reasons import Reason
+from controller.api.reasons import Phase, Reason
 from controller.api.record import RecordedDecision
 from controller.api.status import ModelRolloutStatus
 from controller.plan.situation import Announcement, Decision, Situation
-from controller.plan.transitions import Event, lookup
+from controller.plan.transitions import HOLDING, Event, lookup
 
 RETRY_SOON = timedelta(seconds=1)
 """When the cluster sends no event for what is waited for."""
@@ -38,7 +38,7 @@ def move(
         "message": message[:1024],
         **(changes or {}),
     }
-    after = before.model_copy(update=update)
+    after = _deadline_kept(before, before.model_copy(update=update))
     if weight is not None:
         after = diverted(after, weight)
     return Decision(
@@ -55,6 +55,21 @@ def move(
         ),
         **decision,
     )
+
+
+def _deadline_kept(before: ModelRolloutStatus, after: ModelRolloutStatus) -> ModelRolloutStatus:
+    """Stop the deadline while the weight is held: windows that are judged meanwhile do not count for it."""
+    analysis, counted = after.analysis, after.window.counted
+    if analysis is None or before.analysis is None or before.epoch != after.epoch:
+        return after
+    if before.phase is Phase.PROGRESSING and after.phase in HOLDING:
+        update = {"held_at": counted}
+    elif before.phase in HOLDING and after.phase is Phase.PROGRESSING:
+        # A person's resume has set it to the present already.
+        update = {"deadline_from": min(counted, analysis.deadline_from + counted - analysis.held_at)}
+    else:
+        return after
+    return after.model_copy(update={"analysis": analysis.model_copy(update=update)})
 
 
 def diverted(status: ModelRolloutStatus, weight: int) -> ModelRolloutStatus:

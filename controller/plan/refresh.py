@@ -90,9 +90,11 @@ def _backup(situation: Situation, backup: Revision) -> Revision:
 
 
 def _accepted(situation: Situation) -> Fact:
-    problem = situation.problem
+    problem, status = situation.problem, situation.status
     if problem is not None:
         return Fact(ConditionType.SPEC_ACCEPTED, "False", problem.reason, problem.message)
+    if status.reason is Reason.MARGIN_NOT_RESOLVABLE:
+        return Fact(ConditionType.SPEC_ACCEPTED, "False", status.reason, status.message)
     return Fact(ConditionType.SPEC_ACCEPTED, "True", Reason.ACCEPTED, "The spec can be carried out")
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from controller.api.command import Command, parse_command
 from controller.api.reasons import Action, Phase, Reason
 from controller.api.status import LastRequest, ModelRolloutStatus
-from controller.plan.desired import capacity_needed
+from controller.plan.desired import capacity_needed, scaled_by_operator
 from controller.plan.epoch import begin_epoch, candidate_revision, without_rejection
 from controller.plan.move import move
 from controller.plan.situation import Announcement, Decision, Situation
@@ -70,9 +70,11 @@ def _promote(situation: Situation, _: Command, by: str) -> Decision | str:
     status, stable, candidate = situation.status, situation.world.stable, situation.world.candidate
     if not allowed(status.phase, Event.PROMOTION_DECIDED):
         return _not_in(status, "promote")
-    if stable is None or candidate is None or candidate.ready < capacity_needed(100, stable):
-        needed = capacity_needed(100, stable) if stable else 1
-        return f"promote needs {needed} ready pods of the candidate, found {candidate.ready if candidate else 0}"
+    if stable is None or candidate is None:
+        return "promote needs both Deployments, stable's and the candidate's"
+    if not scaled_by_operator(situation.spec) and candidate.ready < capacity_needed(100, stable):
+        needed = capacity_needed(100, stable)
+        return f"promote needs {needed} ready pods of the candidate, found {candidate.ready}"
     message = f"Promotion was requested{by}: all requests go to {candidate.deployment}"
     return move(situation, Event.PROMOTION_DECIDED, reason=Reason.REQUESTED, message=message, weight=100)
 

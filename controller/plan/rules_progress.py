@@ -169,21 +169,53 @@ def progress(situation: Situation) -> Decision | None:
     if status.phase is not Phase.PROGRESSING or evidence is None:
         return None
     if not evidence.caught_up:
-        return wait(situation, Reason.GATHERING_EVIDENCE, status.message, look=situation.now)
-    strategy = situation.spec.strategy
-    enough = status.window.in_step >= strategy.min_windows and situation.source_problem is None
-    last = status.step_index >= len(evidence.frozen.steps)
-    if enough and last and promotable(evidence):
-        return _promote(situation)
-    if (
-        enough
-        and not last
-        and evidence.trial.may_enter(evidence.frozen.steps[status.step_index], advance=strategy.advance)
-    ):
-        return _advance(situation, evidence)
-    if (status.window.counted - _deadline_from(situation)) * evidence.frozen.interval >= strategy.deadline:
+        # Windows that could not be asked for are asked for again when the next one is due; others at once.
+        look = situation.now if situation.source_problem is None else None
+        return wait(situation, Reason.GATHERING_EVIDENCE, describe_progress(situation), look=look)
+    if status.window.in_step >= situation.spec.strategy.min_windows:
+        onward = _onward(situation, evidence)
+        if onward is not None:
+            return onward
+    judged = (status.window.counted - _deadline_from(situation)) * evidence.frozen.interval
+    if judged >= situation.spec.strategy.deadline:
         return _deadline(situation)
     return wait(situation, Reason.GATHERING_EVIDENCE, describe_progress(situation))
+
+
+def _onward(situation: Situation, evidence: Evidence) -> Decision | None:
+    """From a step that has its windows: to the next one, or from the last to the promotion, or what is in the way."""
+    if situation.status.step_index < len(evidence.frozen.steps):
+        return _advance(situation, evidence) if _may_advance(situation, evidence) else None
+    if promotable(evidence):
+        return _promote(situation)
+    obstacle = _in_the_way(evidence)
+    return None if obstacle is None else wait(situation, obstacle.reason, obstacle.message)
+
+
+def _in_the_way(evidence: Evidence) -> Problem | None:
+    """Say what keeps a model that looks good from its promotion, where more of the same windows would not help."""
+    unproven = unproven_metrics(evidence)
+    if unproven and evidence.trial.verdict is Verdict.NOT_WORSE:
+        name, hint = unproven[0], evidence.hints.get(unproven[0])
+        exist = f" ({hint})" if hint else ""
+        return Problem(
+            Reason.BAD_SERIES_NEVER_SEEN,
+            f"{name}: no series ever matched its bad selector{exist}, so its zero proves nothing; mend the selector or "
+            "set allowAbsent",
+        )
+    for each in evidence.trial.gating:
+        fewest, needed = min(each.requests.stable, each.requests.candidate), evidence.frozen.min_requests
+        if each.not_worse_now and fewest < needed:
+            return Problem(
+                Reason.TOO_FEW_REQUESTS,
+                f"{each.test.name}: not worse, but only {fewest:.0f} of strategy.minRequests {needed} were judged",
+            )
+    return None
+
+
+def _may_advance(situation: Situation, evidence: Evidence) -> bool:
+    following = evidence.frozen.steps[situation.status.step_index]
+    return evidence.trial.may_enter(following, advance=situation.spec.strategy.advance)
 
 
 def _deadline_from(situation: Situation) -> int:

@@ -228,11 +228,15 @@ def stall_over(situation: Situation) -> Decision | None:
 
 
 def data_timed_out(situation: Situation) -> bool:
-    """Whether no window could be judged for ``dataTimeout``; only known once every due window was looked at."""
+    """Whether no window could be judged for ``dataTimeout``.
+
+    Known once every due window was looked at, or when Prometheus was asked and did not answer.
+    """
     status = situation.status
     since = max(
         (moment for moment in (status.traffic.applied_at, status.window.last_counted_at) if moment), default=None
     )
-    if since is None or not (situation.evidence is None or situation.evidence.caught_up):
+    pending = situation.evidence is not None and not situation.evidence.caught_up
+    if since is None or (pending and situation.source_problem is None):
         return False
     return situation.now - since >= situation.spec.strategy.data_timeout

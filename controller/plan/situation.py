@@ -1,6 +1,7 @@
 """What one decision is made from, and what it consists of."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -38,6 +39,8 @@ class Evidence:
     frozen: FrozenAnalysis
     trial: Trial
     windows: tuple[RecordedWindow, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Per metric whose bad series was never seen: which label values exist."""
     caught_up: bool = True
     """No due window is missing; otherwise the weight may only fall."""
 

@@ -10,12 +10,13 @@ from typing import Final
 from controller.act.record import Record, RecordKeeper, RecordKey
 from controller.api.reasons import Phase, Reason
 from controller.api.record import RecordedWindow, Row
+from controller.api.verdicts import Verdict
 from controller.judge import Trial
 from controller.observe.cluster import ClusterError
 from controller.observe.evidence import EvidenceSource, MetricQuestion, Question
 from controller.observe.prometheus import SourceError
 from controller.plan.epoch import resolve
-from controller.plan.evidence import judged, start_trial
+from controller.plan.evidence import judged, start_trial, unproven_metrics
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE
 from controller.plan.windows import Window, due_windows
@@ -75,6 +76,7 @@ class EvidenceGatherer:
             windows=windows,
             caught_up=caught_up and saved,
         )
+        evidence = replace(evidence, hints=_hints(situation, source, evidence))
         return replace(situation, evidence=evidence, source_problem=problem)
 
     def _fresh(
@@ -115,6 +117,21 @@ class EvidenceGatherer:
     def forget(self, uid: str) -> None:
         """Drop what is kept for a rollout that is gone."""
         self._folded.pop(uid, None)
+
+
+def _hints(situation: Situation, source: Source, evidence: Evidence) -> dict[str, str]:
+    """Look up which label values exist, once nothing but a bad series that was never seen is in the way."""
+    if evidence.trial.verdict is not Verdict.NOT_WORSE:
+        return {}
+    question = _question(situation, situation.status.traffic.applied_weight)
+    hints = {}
+    for metric in unproven_metrics(evidence):
+        try:
+            values = source.evidence.label_values(question, metric, before=situation.now)
+        except SourceError:
+            continue
+        hints[metric] = "; ".join(f"{label} has the values {', '.join(found)}" for label, found in values.items())
+    return hints
 
 
 def record_key(situation: Situation) -> RecordKey:

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from enum import StrEnum, auto
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from controller.observe.cluster import ClusterPort
@@ -89,7 +89,7 @@ class Process:
         _log.info("Serving metrics and probes on port %d", self._server.port)
         self._resync.start(listed=self._tell(Milestone.LISTED), not_installed=self._not_installed)
         while True:
-            match milestone := self._milestones.get():
+            match milestone := self._next_milestone():
                 case Milestone.LISTED:
                     self._stand()
                 case Milestone.LEADING:
@@ -98,6 +98,18 @@ class Process:
                     break
         self._stop()
         return 0 if milestone is Milestone.TOLD_TO_STOP else 1
+
+    def _next_milestone(self) -> Milestone:
+        """Wait for what happens next, waking up every second.
+
+        A signal that the system delivers to another thread sets Python's flag, but does not wake the main thread, which
+        alone runs handlers: sleeping for ever, it would never hear of it.
+        """
+        while True:
+            try:
+                return self._milestones.get(timeout=1.0)
+            except Empty:
+                continue
 
     def _stand(self) -> None:
         if self._leadership is None:

@@ -208,7 +208,7 @@ def test_raw_requests_are_counted_apart_from_effective_ones():
 
 @pytest.mark.parametrize(
     ("candidate", "flagged"),
-    [((20, 20), True), ((19, 19), False), ((40, 20), True), ((40, 19), False), ((0, 0), False)],
+    [((20, 20), True), ((19, 19), False), ((40, 21), True), ((40, 20), False), ((0, 0), False)],
 )
 def test_a_red_flag_needs_its_threshold_in_one_window_with_enough_requests(candidate, flagged):
     test = ratio_test(role=Role.RED_FLAG, margin=0.0, threshold=0.5, min_requests=20)

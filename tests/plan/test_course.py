@@ -9,6 +9,7 @@ import pytest
 from controller.api.reasons import ConditionType, Phase, Reason
 from controller.api.record import Row
 from controller.plan.windows import Window
+from controller.plan.world import Problem
 from tests.plan.stage import Stage, Traffic, row, silent, spec_with, steady, workload
 
 STRATEGY = {"interval": "10s", "steps": [10, 25, 50]}
@@ -197,13 +198,16 @@ def test_router_that_never_obeys_never_gets_a_second_step() -> None:
     assert stage.status.window.number == 0
 
 
+UNSEEN = {"name": "accuracy", "ratio": {"bad": "b", "total": "t"}, "margin": {"absolute": "0.02"}}
+
+
+def unseen(window: Window, weight: int) -> tuple[Row, ...]:
+    """No failure, and no series that could have told of one."""
+    return tuple(each.model_copy(update={"bad_seen": False}) for each in steady(0, 0)(window, weight))
+
+
 def test_zero_that_no_series_ever_showed_promotes_nothing() -> None:
-    metric = {"name": "accuracy", "ratio": {"bad": "b", "total": "t"}, "margin": {"absolute": "0.02"}}
-
-    def traffic(window: Window, weight: int) -> tuple[Row, ...]:
-        return tuple(each.model_copy(update={"bad_seen": False}) for each in steady(0, 0)(window, weight))
-
-    stage = Stage(spec=spec_with(analysis={"metrics": [metric]}), traffic=traffic).run(100)
+    stage = Stage(spec=spec_with(analysis={"metrics": [UNSEEN]}), traffic=unseen).run(100)
     assert stage.status.phase is Phase.PROGRESSING
     assert 100 not in stage.weights
     assert stage.status.analysis is not None
@@ -269,6 +273,69 @@ def test_second_rollout_on_one_route_is_refused() -> None:
     accepted = stage.status.condition(ConditionType.SPEC_ACCEPTED)
     assert accepted is not None
     assert (accepted.status, accepted.reason) == ("False", Reason.ROUTE_CLAIMED)
+    assert stage.weights == []
+
+
+def test_deadline_leaves_out_windows_that_were_judged_while_holding() -> None:
+    stage = undecided().run(until=lambda s: s.status.window.counted == 5)
+    stage.ask("pause").run(until=lambda s: s.status.phase is Phase.PAUSED)
+    held = stage.status.window.counted
+    stage.run(400, until=lambda s: s.status.window.counted >= held + 40)
+    stage.ask("resume").run(until=progressing)
+    stage.run(until=lambda s: s.status.phase is Phase.STALLED)
+    assert stage.status.window.counted >= held + 40 + 30
+
+
+def test_stall_that_ends_by_itself_does_not_use_up_the_deadline() -> None:
+    stage = undecided().run(until=lambda s: s.status.window.counted == 5)
+    stage.deployments["v1"] = workload("v1", "other")
+    stage.run(3)
+    stage.deployments["v1"] = workload("v1")
+    stage.run(until=lambda s: s.status.phase is Phase.STALLED)
+    assert stage.status.reason is Reason.DEADLINE_PASSED
+    assert stage.status.window.counted >= 30
+
+
+@pytest.mark.parametrize(("policy", "phase"), [("Hold", Phase.STALLED), ("Withdraw", Phase.ROLLED_BACK)])
+def test_prometheus_that_never_answers_again_runs_into_the_time_out(policy: str, phase: Phase) -> None:
+    stage = Stage(spec=spec_with(strategy=STRATEGY | {"onNoData": policy})).run(until=progressing)
+    stage.source_problem = Problem(Reason.PROMETHEUS_UNREACHABLE, "no answer")
+    stage.run(600, until=lambda s: s.status.phase is phase)
+    assert stage.status.phase is phase
+    assert stage.status.rejected == ()
+
+
+def test_person_may_promote_where_the_operator_sizes_the_candidate() -> None:
+    spec = spec_with(traffic={"service": {"name": "model"}}, strategy=STRATEGY | {"steps": [25], "approval": "Manual"})
+    stage = Stage(spec=spec)
+    stage.deployments["v2"] = workload("v2", pods=1)
+    stage.run(until=lambda s: s.status.phase is Phase.AWAITING_APPROVAL)
+    decision = stage.ask("promote").turn()
+    assert decision.status.phase is Phase.PROMOTING
+    assert decision.desired is not None
+    assert decision.desired.candidate_replicas == 3
+
+
+def test_zero_nobody_ever_saw_is_named_with_what_exists() -> None:
+    stage = Stage(spec=spec_with(analysis={"metrics": [UNSEEN]}), traffic=unseen).run(100)
+    assert stage.status.reason is Reason.BAD_SERIES_NEVER_SEEN
+    assert "allowAbsent" in stage.status.message
+
+
+def test_too_few_requests_is_a_reason_of_its_own() -> None:
+    spec = spec_with(strategy=STRATEGY | {"minRequests": 1_000_000})
+    stage = Stage(spec=spec).run(150)
+    assert stage.status.reason is Reason.TOO_FEW_REQUESTS
+    assert "1000000" in stage.status.message
+
+
+def test_margin_without_history_is_refused_in_words() -> None:
+    metric = {"name": "other", "ratio": {"bad": "b", "total": "t"}, "margin": {"relative": "0.5"}}
+    stage = Stage(spec=spec_with(analysis={"metrics": [metric]})).run(20)
+    accepted = stage.status.condition(ConditionType.SPEC_ACCEPTED)
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", Reason.MARGIN_NOT_RESOLVABLE)
+    assert "margin.absolute" in accepted.message
     assert stage.weights == []
 
 

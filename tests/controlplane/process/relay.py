@@ -6,14 +6,14 @@ from threading import Event, Lock, Thread
 
 
 class Relay:
-    """Passes bytes between clients on a loopback port and the server, as long as it is not cut."""
+    """Passes bytes between clients of an address (default: a free loopback port) and the server, while it is not cut."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._target = (host, port)
         self._cut = Event()
         self._lock = Lock()
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(listen)
         Thread(target=self._serve, daemon=True).start()
 
     @property
