@@ -55,15 +55,20 @@ class Kubectl:
     namespace: str = ""
     kubeconfig: Path | None = None
 
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command line that its arguments follow."""
+        place = ("--namespace", self.namespace) if self.namespace else ()
+        config = ("--kubeconfig", str(self.kubeconfig)) if self.kubeconfig else ()
+        return (str(self.layout.enter), "kubectl", *config, *place)
+
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         """Return what it printed.
 
         Raises:
             Refusal: with what it said, when it failed.
         """
-        place = ("--namespace", self.namespace) if self.namespace else ()
-        config = ("--kubeconfig", str(self.kubeconfig)) if self.kubeconfig else ()
-        command = [str(self.layout.enter), "kubectl", *config, *place, *arguments]
+        command = [*self.command, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=SECONDS)
         if done.returncode:
             raise Refusal(done.stderr.strip())

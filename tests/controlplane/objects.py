@@ -81,8 +81,10 @@ def backend(name: str, weight: int | None = None, **other: Any) -> Json:
     return {"name": name, "port": 80} | ({} if weight is None else {"weight": weight}) | other
 
 
-def make_http_route(cluster: ClusterPort, namespace: str, *rules: Sequence[Json], names: Sequence[str] = ()) -> Json:
-    """Create HTTPRoute ``fraud`` with a rule per list of backendRefs."""
+def make_http_route(
+    cluster: ClusterPort, namespace: str, *rules: Sequence[Json], names: Sequence[str] = (), route: str = "fraud"
+) -> Json:
+    """Create an HTTPRoute with a rule per list of backendRefs."""
     paths = [[{"path": {"type": "PathPrefix", "value": f"/{index}"}}] for index in range(len(rules))]
     entries: list[Json] = [
         {"matches": path, "backendRefs": list(rule)} for path, rule in zip(paths, rules, strict=True)
@@ -92,7 +94,7 @@ def make_http_route(cluster: ClusterPort, namespace: str, *rules: Sequence[Json]
     body = {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {"name": "fraud"},
+        "metadata": {"name": route},
         "spec": {"parentRefs": [{"name": "gateway"}], "rules": entries},
     }
     return cluster.create(HTTP_ROUTES, namespace, body)
