@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.api.names import API_VERSION, EPOCH_LABEL, RECORD_KIND, ROLLOUT_LABEL
-from controller.api.record import PAGE_WINDOWS, RecordedDecision, RecordedWindow, RolloutRecordSpec
+from controller.api.record import PAGE_DECISIONS, PAGE_WINDOWS, RecordedDecision, RecordedWindow, RolloutRecordSpec
 from controller.observe.cluster import Json
 from controller.plan.situation import Outcome
 
 PAGE_BYTES: Final = 176 * 1024
 """Size of its JSON at which a page is full; the largest row still fits below 200 KiB."""
-PAGE_DECISIONS: Final = 200
-"""Decisions at which a page is full."""
 
 _NAME_LENGTH: Final = 253
 _LABEL_LENGTH: Final = 63

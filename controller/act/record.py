@@ -101,11 +101,12 @@ class RecordKeeper:
         return _record(self._extend(key, missing))
 
     def note(self, key: RecordKey, decision: RecordedDecision) -> None:
-        """Store a decision, unless the very same one is stored."""
+        """Store a decision, unless it is stored: taken again after a lost race it differs in nothing but the moment."""
 
         def missing(pages: list[Page]) -> Addition | None:
-            known = (each.to_json() for page in pages for each in page.spec.decisions)
-            return None if decision.to_json() in known else Addition(decisions=(decision,))
+            stored = [each for page in pages for each in page.spec.decisions]
+            same = bool(stored) and stored[-1].model_copy(update={"at": decision.at}) == decision
+            return None if same or decision in stored else Addition(decisions=(decision,))
 
         self._extend(key, missing)
 
