@@ -55,6 +55,11 @@ class Scene:
         found: Json = json.loads(self.kubectl("get", kind, name, "-o", "json"))
         return found
 
+    def get_all(self, kind: str) -> list[Json]:
+        """Return all objects of a kind in the namespace."""
+        found: list[Json] = json.loads(self.kubectl("get", kind, "-o", "json"))["items"]
+        return found
+
     @property
     def status(self) -> Json:
         """The ModelRollout's status."""

@@ -1,0 +1,124 @@
+"""How fast harm ends, on the whole cluster: a model that fails 30 %, and a pod that crashes.
+
+    python -m tests.bench.reaction [--runs 5]
+
+Windows of 10 s, scrapes every 2 s, 50 requests/s, first weight 10 %. Counted from the client's first bad answer to the
+moment at which the route's weight is 0, and from the pod's failure to the decision in status.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from tests.cluster.layout import SOURCE, Layout, Size
+from tests.e2e.conftest import CHECKOUT, SYSTEM
+from tests.e2e.scene import Scene, rollout, route
+
+STRATEGY = {"steps": [10, 25, 50], "interval": "10s", "minWindows": 3, "warmup": "10s"}
+
+
+def main() -> None:
+    """Measure both reactions."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    layout = Layout(CHECKOUT, Size.FULL)
+    _prepare(layout)
+    seconds, bad = zip(*[_broken_model(layout) for _ in range(runs)], strict=True)
+    print(f"first bad answer to weight 0 (30 % errors, n={runs}): {_spread(seconds)} s")
+    print(f"bad answers served until then: {_spread(bad)}")
+    print(f"failed pod to decision (n={runs}): {_spread([_crashing_pod(layout) for _ in range(runs)])} s")
+
+
+def _prepare(layout: Layout) -> None:
+    from tests.e2e.conftest import INSTALL
+
+    for arguments in (("up",), ("images",)):
+        subprocess.run([sys.executable, "-m", "tests.cluster", *arguments], cwd=SOURCE.parent.parent, check=True)
+    system = Scene(layout, SYSTEM)
+    rendered = system.kubectl("kustomize", str(INSTALL))
+    system.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=rendered)
+    system.kubectl("rollout", "status", "deployment", "modelrollout", "--timeout=170s")
+
+
+@contextmanager
+def _scene(layout: Layout, candidate: str) -> Iterator[Scene]:
+    scene = Scene(layout, f"bench-{uuid.uuid4().hex[:8]}")
+    scene.kubectl("create", "namespace", scene.namespace)
+    scene.deploy(v1=1, **{candidate: 1})
+    scene.apply(route(scene, "v1", candidate))
+    yield scene
+    scene.kubectl("delete", "namespace", scene.namespace, "--wait=false")
+
+
+def _broken_model(layout: Layout) -> tuple[float, float]:
+    """Return the seconds from the first bad answer to weight 0, and the bad answers."""
+    with _scene(layout, "broken") as scene, scene.client(rate=50, connections="keepalive") as client:
+        time.sleep(5)
+        scene.apply(rollout("broken", strategy=STRATEGY))
+        scene.wait("weight 10", lambda each: _weight(each) == 10)
+        scene.wait("weight 0", lambda each: _weight(each) == 0)
+        zero = time.time()
+        counted = client.stop()
+    failures = counted["versions"]["broken"]
+    return zero - failures["first_failure"], failures["http_errors"] + failures["connection_errors"]
+
+
+def _weight(scene: Scene) -> int:
+    weight: int = scene.get("httproute", "digits")["spec"]["rules"][0]["backendRefs"][1]["weight"]
+    return weight
+
+
+def _crashing_pod(layout: Layout) -> float:
+    """Return the seconds from the second end of a candidate's container to the decision."""
+    with _scene(layout, "good") as scene:
+        scene.apply(rollout("good", strategy=STRATEGY | {"warmup": "1h"}))
+        scene.wait_for_weight(10)
+        for _ in range(2):
+            _kill(scene)
+        scene.wait("the decision", lambda each: each.status.get("phase") == "RolledBack", seconds=120)
+        status = scene.status
+        ended = datetime.fromisoformat(_last_end(scene))
+        decided = datetime.fromisoformat(status["redFlags"][0]["at"])
+        return max(0.0, (decided - ended).total_seconds())
+
+
+def _kill(scene: Scene) -> None:
+    restarts = _restarts(scene)
+    scene.kubectl("exec", "deploy/digits-good", "--", "python", "-c", "import os, signal; os.kill(1, signal.SIGKILL)")
+    scene.kubectl("exec", "deploy/digits-good", "--", "python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+    scene.wait("a restart", lambda each: _restarts(each) > restarts, seconds=60)
+
+
+def _container(scene: Scene) -> dict[str, object]:
+    pods = json.loads(scene.kubectl("get", "pods", "-l", "version=good", "-o", "json"))["items"]
+    found: dict[str, object] = pods[0]["status"]["containerStatuses"][0]
+    return found
+
+
+def _restarts(scene: Scene) -> int:
+    count = _container(scene)["restartCount"]
+    assert isinstance(count, int)
+    return count
+
+
+def _last_end(scene: Scene) -> str:
+    state = _container(scene)["lastState"]
+    assert isinstance(state, dict)
+    end: str = state["terminated"]["finishedAt"]
+    return end
+
+
+def _spread(numbers: "tuple[float, ...] | list[float]") -> str:
+    return f"min {min(numbers):.1f}, median {statistics.median(numbers):.1f}, max {max(numbers):.1f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Whole rollouts through a plain Service: weights by pod counts, one connection a request."""
+
+import pytest
+
+from tests.e2e.scene import PORT, Scene, rollout, service
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+ENOUGH = 2000
+
+
+def test_good_model_takes_over_and_no_request_fails(scene: Scene) -> None:
+    """25 %, 50 %, promoted: reachable weights are shown and met, the backup stays warm without a request."""
+    scene.deploy(v1=3, good=1)
+    scene.apply(service("digits", {"app": "digits", "version": "v1"}))
+    target = f"http://digits.{scene.namespace}.svc.cluster.local:{PORT}"
+    before = scene.pod_uids("v1")
+    spec = rollout("good", traffic={"service": {"name": "digits"}}, strategy={"steps": [25, 50], "approval": "Manual"})
+    with scene.client(rate=50, connections="new", target=target) as client:
+        scene.apply(spec)
+        scene.wait_for_weight(25)
+        assert scene.get("deployment", "digits-good")["spec"]["replicas"] == 1
+        scene.wait_for_phase("AwaitingApproval")
+        assert scene.status["traffic"]["reachableWeight"] == "50.0"
+        shares = scene.shares(ENOUGH, connections="new", target=target)
+        assert shares["good"] == pytest.approx(50, abs=4)
+        candidates = scene.pod_uids("good")
+        scene.ask("promote")
+        scene.kubectl("wait", "mro/digits", "--for=condition=Promoted", "--timeout=120s")
+        counted = client.stop()
+    assert counted["failed_requests"] == 0, counted["failures"]
+    assert scene.pod_uids("v1") == before
+    assert scene.pod_uids("good") == candidates
+    assert len(candidates) == 3
+    assert set(scene.shares(200, connections="new", target=target)) == {"good"}
+    ready = scene.condition("BackupReady")
+    assert (ready["status"], ready["reason"]) == ("True", "BackupWarm")
+
+
+def test_bad_model_is_taken_back_by_one_write_and_no_pod_ends(scene: Scene) -> None:
+    scene.deploy(v1=3, wrong=1)
+    scene.apply(service("digits", {"app": "digits", "version": "v1"}))
+    target = f"http://digits.{scene.namespace}.svc.cluster.local:{PORT}"
+    before = {version: scene.pod_uids(version) for version in ("v1", "wrong")}
+    spec = rollout("wrong", traffic={"service": {"name": "digits"}}, strategy={"steps": [25, 50]})
+    with scene.client(rate=50, connections="new", target=target) as client:
+        scene.apply(spec)
+        scene.kubectl("wait", "mro/digits", "--for=condition=RolledBack", "--timeout=170s")
+        counted = client.stop()
+    assert counted["failed_requests"] == 0, counted["failures"]
+    assert scene.get("service", "digits")["spec"]["selector"] == {"app": "digits", "version": "v1"}
+    assert {version: scene.pod_uids(version) for version in ("v1", "wrong")} == before
