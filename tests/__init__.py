@@ -1,1 +1,1 @@
-"""Tests by level: pure (``api``, ``judge``, ``plan``), control plane, cluster; ``cluster/`` is the tool that boots them."""
+"""Tests by level: pure, control plane, cluster; ``cluster/`` is the tool that boots what they need."""

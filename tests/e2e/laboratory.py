@@ -45,17 +45,19 @@ class Laboratory:
 
 
 @contextmanager
-def frozen_prometheus() -> Iterator[None]:
+def frozen_prometheus(layout: Layout) -> Iterator[None]:
     """Stop the cluster's Prometheus while the block runs: it answers nobody, scrapes nothing and forgets nothing."""
-    processes = [int(each.name) for each in Path("/proc").glob("[0-9]*") if _is_server(each)]
-    assert processes, "expected a Prometheus of the test cluster among the machine's processes, found none"
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
+    supervisor = int((layout.folder / "pids" / "supervisor").read_text().split()[0])
+    servers = [int(each.name) for each in Path("/proc").glob("[0-9]*") if _is_server(each)]
+    own = [server for server in servers if supervisor in _ancestors(server)]
+    assert own, f"expected a Prometheus below the cluster's supervisor {supervisor}, found of all clusters: {servers}"
+    for server in own:
+        os.kill(server, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
+        for server in own:
+            os.kill(server, signal.SIGCONT)
 
 
 def _is_server(process: Path) -> bool:
@@ -63,3 +65,11 @@ def _is_server(process: Path) -> bool:
         return _SERVER in (process / "cmdline").read_bytes()
     except OSError:  # it has ended meanwhile
         return False
+
+
+def _ancestors(process: int) -> Iterator[int]:
+    """Yield the parent, its parent and so on: another checkout's cluster may run beside this one."""
+    while process > 1:
+        # The name in parentheses may hold anything, so fields are counted from its end.
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        yield process

@@ -82,7 +82,7 @@ def test_windows_without_scrapes_are_skipped_and_the_rollout_goes_on(scene: Scen
         scene.apply(rollout("good", strategy=held))
         scene.wait("a counted window", lambda each: each.status.get("window", {}).get("counted", 0) >= 1)
         counted = scene.status["window"]["counted"]
-        with frozen_prometheus():
+        with frozen_prometheus(scene.layout):
             time.sleep(4 * INTERVAL)
         scene.wait("windows after the gap", lambda each: each.status["window"]["counted"] >= counted + 3)
     recorded = windows(scene)
