@@ -49,14 +49,25 @@ def decide(situation: Situation) -> Decision:
     seen = refreshed(situation)
     decision = next((found for rule in CHAIN if (found := rule(seen)) is not None), Decision(status=seen.status))
     status = _concluded(seen, decision)
-    desired = None if status.phase is Phase.SUSPENDED and not seen.subject.deleting else desired_world(seen, status)
+    desired = desired_world(seen, status) if _steers(seen, status) else None
     return replace(
         decision,
         status=status,
         desired=desired,
         finalizer=_finalizer(seen, decision, status),
-        next_look=_next_look(seen, decision, status),
+        next_look=_next_look(seen, replace(decision, status=status, desired=desired)),
     )
+
+
+def _steers(situation: Situation, status: ModelRolloutStatus) -> bool:
+    """Whether the route is this rollout's to write.
+
+    It is not when it has given everything back and only waits to go, when it is suspended, or when the route belongs to
+    an older rollout: two that write the same route would undo each other's weights for ever.
+    """
+    if situation.subject.deleting:
+        return situation.subject.finalized
+    return status.phase is not Phase.SUSPENDED and not situation.world.rivals
 
 
 def _concluded(situation: Situation, decision: Decision) -> ModelRolloutStatus:
@@ -101,16 +112,16 @@ def _finalizer(
     return "remove" if at_rest else "keep"
 
 
-def _next_look(situation: Situation, decision: Decision, status: ModelRolloutStatus) -> datetime | None:
+def _next_look(situation: Situation, decision: Decision) -> datetime | None:
     """Return when time alone makes a further turn worth while; events of the cluster come on top."""
+    status = decision.status
     if decision.next_look is not None:
         return decision.next_look
     if decision.event is not None:
         return situation.now
-    desired = desired_world(situation, status)
     if status.phase is Phase.SUSPENDED:
         return None
-    if desired is not None and not holds(situation.world.route, desired):
+    if decision.desired is not None and not holds(situation.world.route, decision.desired):
         return situation.now + RETRY_SOON
     if status.phase in LIVE and status.traffic.applied_at is not None:
         return _next_window(situation, status)

@@ -34,11 +34,12 @@ _KEPT = 50
 
 
 def frozen_hash(spec: ModelRolloutSpec) -> str:
-    """Return the hash of what is frozen in an epoch: analysis, steps and interval."""
+    """Return the hash of what is frozen in an epoch: analysis, steps, interval and harm budget."""
     frozen = {
         "analysis": spec.analysis.to_json(),
         "steps": spec.strategy.steps,
         "interval": format_duration(spec.strategy.interval),
+        "harmBudget": None if spec.strategy.harm_budget is None else str(spec.strategy.harm_budget),
     }
     return hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:10]
 

@@ -20,6 +20,9 @@ def red_flag(situation: Situation) -> Problem | None:
 
 
 def _pod_in_trouble(situation: Situation) -> Problem | None:
+    candidate, live = situation.status.candidate, situation.world.candidate
+    if candidate is None or live is None or candidate.deployment != live.deployment:
+        return None
     return next((pod.trouble for pod in situation.world.candidate_pods if pod.trouble is not None), None)
 
 

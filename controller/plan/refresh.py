@@ -11,14 +11,14 @@ from controller.plan.conditions import Fact, truth, with_facts
 from controller.plan.desired import desired_world, fence_is, weights_are
 from controller.plan.evidence import counts, describe, gating_names
 from controller.plan.situation import Evidence, Situation
-from controller.plan.transitions import LIVE
+from controller.plan.transitions import LIVE, UNDER_WAY
 from controller.plan.words import describe_missing_data, missing_rows
 
 
 def refreshed(situation: Situation) -> Situation:
     """Return the situation with its status brought up to what was seen."""
     situation = replace(situation, problem=problem_with(situation))
-    status = situation.status
+    status = _named(situation)
     if situation.evidence is not None and status.analysis is not None and status.phase in LIVE:
         status = _with_evidence(situation, situation.evidence)
     return replace(situation, status=status)
@@ -39,8 +39,16 @@ def concluded(situation: Situation, status: ModelRolloutStatus) -> ModelRolloutS
     return with_facts(status, facts, generation=situation.subject.generation, now=situation.now)
 
 
+def _named(situation: Situation) -> ModelRolloutStatus:
+    """Return the status with the model version that the spec gives the candidate now."""
+    status, version = situation.status, situation.spec.model.version
+    if status.candidate is None or status.candidate.model_version == version or status.phase not in UNDER_WAY:
+        return status
+    return status.model_copy(update={"candidate": status.candidate.model_copy(update={"model_version": version})})
+
+
 def _with_evidence(situation: Situation, evidence: Evidence) -> ModelRolloutStatus:
-    status, analysis = situation.status, situation.status.analysis
+    status, analysis = _named(situation), situation.status.analysis
     if analysis is None:
         return status
     metrics = describe(evidence)

@@ -1,9 +1,10 @@
 """The rules of a rollout that goes well or must wait: verify, step, promote, rest."""
 
-from controller.api.reasons import Phase, Reason
+from dataclasses import replace
+
+from controller.api.reasons import ConditionType, Phase, Reason
 from controller.api.scalars import format_duration
 from controller.api.spec import Approval, OnNoData, OnUndecided
-from controller.api.verdicts import Verdict
 from controller.plan.desired import capacity_for, scaled_by_operator
 from controller.plan.epoch import (
     begin_epoch,
@@ -74,9 +75,12 @@ def candidate_found(situation: Situation) -> Decision | None:
 
 
 def _not_again(situation: Situation, message: str) -> Decision:
-    if situation.status.phase is Phase.ROLLED_BACK:
-        return Decision(status=situation.status)
-    return wait(situation, Reason.CANDIDATE_REJECTED, message)
+    """Stay at rest; after a roll-back its own sentence stands, also when something else had to be said meanwhile."""
+    status = situation.status
+    if status.phase is not Phase.ROLLED_BACK:
+        return wait(situation, Reason.CANDIDATE_REJECTED, message)
+    told = status.condition(ConditionType.ROLLED_BACK)
+    return Decision(status=status) if told is None else wait(situation, told.reason, told.message)
 
 
 def _stable(situation: Situation) -> str:
@@ -158,9 +162,13 @@ def no_data(situation: Situation) -> Decision | None:
     return stall(situation, Reason.DATA_TIMED_OUT, message)
 
 
-def promotable(evidence: Evidence) -> bool:
-    """Whether the evidence allows a promotion now; a zero that no series ever showed allows none."""
-    return evidence.trial.verdict is Verdict.NOT_WORSE and not unproven_metrics(evidence)
+def promotable(situation: Situation, evidence: Evidence) -> bool:
+    """Whether the evidence allows a promotion now; a zero that no series ever showed allows none.
+
+    ``minRequests`` is taken from the spec as it stands, because it is no part of the evidence.
+    """
+    trial = replace(evidence.trial, min_requests=situation.spec.strategy.min_requests)
+    return trial.worse_at is None and trial.not_worse_now and not unproven_metrics(evidence)
 
 
 def progress(situation: Situation) -> Decision | None:
@@ -186,16 +194,16 @@ def _onward(situation: Situation, evidence: Evidence) -> Decision | None:
     """From a step that has its windows: to the next one, or from the last to the promotion, or what is in the way."""
     if situation.status.step_index < len(evidence.frozen.steps):
         return _advance(situation, evidence) if _may_advance(situation, evidence) else None
-    if promotable(evidence):
+    if promotable(situation, evidence):
         return _promote(situation)
-    obstacle = _in_the_way(evidence)
+    obstacle = _in_the_way(situation, evidence)
     return None if obstacle is None else wait(situation, obstacle.reason, obstacle.message)
 
 
-def _in_the_way(evidence: Evidence) -> Problem | None:
+def _in_the_way(situation: Situation, evidence: Evidence) -> Problem | None:
     """Say what keeps a model that looks good from its promotion, where more of the same windows would not help."""
     unproven = unproven_metrics(evidence)
-    if unproven and evidence.trial.verdict is Verdict.NOT_WORSE:
+    if unproven and evidence.trial.not_worse_now:
         name, hint = unproven[0], evidence.hints.get(unproven[0])
         exist = f" ({hint})" if hint else ""
         return Problem(
@@ -204,7 +212,7 @@ def _in_the_way(evidence: Evidence) -> Problem | None:
             "set allowAbsent",
         )
     for each in evidence.trial.gating:
-        fewest, needed = min(each.requests.stable, each.requests.candidate), evidence.frozen.min_requests
+        fewest, needed = min(each.requests.stable, each.requests.candidate), situation.spec.strategy.min_requests
         if each.not_worse_now and fewest < needed:
             return Problem(
                 Reason.TOO_FEW_REQUESTS,
@@ -279,7 +287,7 @@ def approval(situation: Situation) -> Decision | None:
     if status.phase is not Phase.AWAITING_APPROVAL or evidence is None:
         return None
     manual = situation.spec.strategy.approval is Approval.MANUAL
-    if manual and promotable(evidence):
+    if manual and promotable(situation, evidence):
         return wait(situation, Reason.APPROVAL_REQUIRED, f"{describe_not_worse(situation)}; request promote, or abort")
     message = "The evidence no longer suffices for a promotion" if manual else "Approval is no longer required"
     return move(situation, Event.APPROVAL_OUTDATED, reason=Reason.GATHERING_EVIDENCE, message=message)

@@ -22,12 +22,22 @@ def deletion(situation: Situation) -> Decision | None:
         return None
     if not subject.finalized:
         return Decision(status=status)
-    if not is_diverted(situation) or not situation.world.route.exists:
+    if not is_diverted(situation) or not _returnable(situation):
         return Decision(status=status, finalizer="remove")
     if status.phase is Phase.ROLLING_BACK:
         return wait(situation, Reason.DELETED, "Returning all requests to stable before the object goes")
     message = f"ModelRollout deleted at {status.traffic.applied_weight} %: returning all requests to stable"
     return move(situation, Event.DELETION_BEGAN, reason=Reason.DELETED, message=message, weight=0)
+
+
+def _returnable(situation: Situation) -> bool:
+    """Whether requests can be given back: not without the route, nor where it belongs to an older rollout by now.
+
+    A Service cannot be made to pick the pods of a stable that is gone, either; an HTTPRoute can, its Service may live.
+    """
+    world = situation.world
+    stable_can_be_picked = world.stable is not None or situation.spec.traffic.service is None
+    return world.route.exists and not world.rivals and stable_can_be_picked
 
 
 def is_diverted(situation: Situation) -> bool:
@@ -136,8 +146,15 @@ def candidate_changed(situation: Situation) -> Decision | None:
     status, revision = situation.status, candidate_revision(situation)
     if status.phase not in LIVE | {Phase.VERIFYING} or status.candidate is None or revision is None:
         return None
-    if revision.same_as(status.candidate):
+    other_arm = (revision.deployment, revision.service) != (status.candidate.deployment, status.candidate.service)
+    if revision.same_as(status.candidate) and not other_arm:
         return None
+    if other_arm and status.traffic.desired_weight > 0:
+        # The old candidate must be seen without requests before the route is written for another one.
+        message = (
+            f"The candidate is now {revision.deployment}; returning all requests from {status.candidate.deployment}"
+        )
+        return move(situation, Event.WITHDRAWN, reason=Reason.CANDIDATE_CHANGED, message=message, weight=0)
     message = (
         f"Candidate changed from {status.candidate.deployment}/{status.candidate.hash} to "
         f"{revision.deployment}/{revision.hash}: epoch {status.epoch + 1} begins from step 0"

@@ -154,6 +154,7 @@ _WITHDRAWN = frozenset(
         Reason.DEADLINE_PASSED,
         Reason.CANDIDATE_NOT_READY,
         Reason.CANDIDATE_GONE,
+        Reason.CANDIDATE_CHANGED,
         Reason.DELETED,
     }
 )

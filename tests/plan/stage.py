@@ -149,9 +149,11 @@ class Stage:
             return
         fence = self.route.fence
         assert fence is None or fence.uid != desired.uid or fence.transition <= desired.transition
-        weights = {desired.stable: 100 - desired.weight}
+        weights = dict(self.route.weights)  # other entries of the route are nobody's business
+        weights[desired.stable] = 100 - desired.weight
         if desired.candidate:
             weights[desired.candidate] = desired.weight
+        assert sum(weights.values()) == 100, f"somebody else keeps requests: {weights}"
         self.weights.append(desired.weight)
         self.route = replace(
             self.route,

@@ -77,6 +77,34 @@ def test_changed_candidate_mid_rollout_begins_a_new_epoch_from_nothing() -> None
     assert stage.status.attempts[0].count == 1
 
 
+def test_another_candidate_mid_rollout_first_takes_the_requests_from_the_old_one() -> None:
+    stage = Stage().run(until=lambda s: s.status.traffic.applied_weight == 25)
+    stage.deployments["v3"] = workload("v3")
+    stage.spec = spec_with(candidate={"deployment": "v3"})
+    stage.run(until=lambda s: s.status.epoch == 2 and s.status.traffic.applied_weight == 10)
+    assert stage.weights == [10, 25, 0, 10]
+    assert stage.route.weights == {"v1": 90, "v2": 0, "v3": 10}
+    assert stage.status.history[0].outcome == "Withdrawn"
+    assert stage.status.rejected == ()
+    stage.run()
+    assert stage.route.weights == {"v1": 0, "v2": 0, "v3": 100}
+
+
+def test_harm_budget_that_is_edited_begins_a_new_epoch() -> None:
+    stage = Stage().run(until=progressing)
+    stage.spec = spec_with(strategy=STRATEGY | {"harmBudget": "0.5"})
+    stage.run(until=lambda s: progressing(s) and s.status.epoch == 2)
+    assert stage.records[2].frozen.harm_budget == "0.5"
+
+
+def test_min_requests_may_be_lowered_without_beginning_again() -> None:
+    stage = Stage(spec=spec_with(strategy=STRATEGY | {"minRequests": 1_000_000})).run(150)
+    stage.spec = spec_with(strategy=STRATEGY | {"minRequests": 100})
+    stage.run()
+    assert stage.status.epoch == 1
+    assert stage.weights[-1] == 100
+
+
 def test_half_rolled_out_candidate_gets_no_request() -> None:
     stage = Stage()
     stage.deployments["v2"] = replace(workload("v2"), ready=1, rolled_out=False)

@@ -6,7 +6,7 @@ from threading import Event, Lock, Thread
 
 
 class Relay:
-    """Passes bytes between clients of an address (default: a free loopback port) and the server, while it is not cut."""
+    """Passes bytes between clients of an address (default: a free loopback port) and the server, unless it is cut."""
 
     def __init__(self, host: str, port: int, *, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._target = (host, port)
