@@ -16,6 +16,21 @@ _HEADER: Final[JsonSchemaValue] = {
     "metadata": {"type": "object"},
 }
 
+_ROUTER: Final = "self.spec.traffic.{0} == oldSelf.spec.traffic.{0}"
+_SAME_ROUTER: Final = " && ".join(
+    f"has(self.spec.traffic.{router}) == has(oldSelf.spec.traffic.{router}) "
+    f"&& (!has(self.spec.traffic.{router}) || {_ROUTER.format(router)})"
+    for router in ("gateway", "service")
+)
+_TRAFFIC_STAYS: Final[JsonSchemaValue] = {
+    "rule": (
+        f"({_SAME_ROUTER}) || !has(oldSelf.status) || !has(oldSelf.status.traffic) "
+        "|| oldSelf.status.traffic.desiredWeight == 0 && oldSelf.status.traffic.appliedWeight == 0"
+    ),
+    "message": "spec.traffic must not change while requests are diverted, or they would stay so; request abort first",
+}
+"""Admission is the last that knows the route which still has to be put right."""
+
 
 def rollout_definition() -> JsonSchemaValue:
     """Return the CustomResourceDefinition of ModelRollout."""
@@ -25,6 +40,7 @@ def rollout_definition() -> JsonSchemaValue:
                 "type": "object",
                 "description": "A new version of an ML model on its way into service, or back.",
                 "required": ["spec"],
+                "x-kubernetes-validations": [_TRAFFIC_STAYS],
                 "properties": {
                     **_HEADER,
                     "spec": structural_schema(ModelRolloutSpec),

@@ -134,6 +134,25 @@ def test_status_is_stored_as_written(kubectl: Kubectl) -> None:
     assert kubectl.get("mro", "fraud")["status"] == {"phase": "Idle", "traffic": {}}
 
 
+def test_the_route_cannot_be_changed_while_it_diverts_requests(kubectl: Kubectl) -> None:
+    kubectl.create(rollout(SMALLEST))
+    name = rollout(SMALLEST)["metadata"]["name"]
+    other = {"spec": {"traffic": {"gateway": {"httpRoute": "other"}}}}
+    for weight in (10, 0):
+        kubectl.patch(
+            "mro",
+            name,
+            {"status": {"traffic": {"desiredWeight": weight, "appliedWeight": 0, "appliedTransition": 0}}},
+            subresource="status",
+        )
+        if weight:
+            with pytest.raises(Refusal, match="request abort first"):
+                kubectl.patch("mro", name, other)
+            kubectl.patch("mro", name, {"spec": {"suspend": True}})
+        else:
+            kubectl.patch("mro", name, other)
+
+
 def test_the_short_names_and_categories_are_served(shared: Kubectl) -> None:
     kinds = [line.split()[0] for line in shared("api-resources", "--categories=mlops", "--no-headers").splitlines()]
     assert kinds == ["modelrollouts", "rolloutrecords"]
