@@ -78,19 +78,23 @@ class GatewayRouter:
         except RouteProblem as missing:
             return Route(exists=False, problem=missing.problem)
         marks = read_marks(route)
+        rule: _Rule | None
         try:
-            rule = self._rule(route, arms)
+            rule, problem = self._rule(route, arms), self._missing_service(arms)
         except RouteProblem as error:
-            return Route(exists=True, fence=marks.fence, roles=marks.roles, owner=marks.owner, problem=error.problem)
+            rule, problem = self._rule_without_candidate(route, arms), error.problem
         ours = {arm.service for arm in arms}
+        strangers = (
+            (each.name for each in rule.backends if each.weight > 0 and each.service not in ours) if rule else ()
+        )
         return Route(
             exists=True,
-            weights={arm.deployment: rule.percent(arm) for arm in arms},
-            strangers=tuple(each.name for each in rule.backends if each.weight > 0 and each.service not in ours),
+            weights={arm.deployment: rule.percent(arm) for arm in arms} if rule else {},
+            strangers=tuple(strangers),
             fence=marks.fence,
             roles=marks.roles,
             owner=marks.owner,
-            problem=self._missing_service(arms),
+            problem=problem,
         )
 
     def write(self, desired: Desired) -> WriteResult:
@@ -160,6 +164,16 @@ class GatewayRouter:
                 )
                 raise RouteProblem(Problem(Reason.RULE_AMBIGUOUS, message))
         return holding[0]
+
+    def _rule_without_candidate(self, route: Json, arms: Arms) -> _Rule | None:
+        """Return stable's rule when the candidate is in none, which is weight 0: nothing is left to give back."""
+        candidate = arms.candidate
+        if candidate is not None and any(rule.entries(candidate) for rule in _rules(route, self._section)):
+            return None
+        try:
+            return self._rule(route, Arms(arms.stable))
+        except RouteProblem:
+            return None
 
     def _missing_entry(self, rules: Sequence[_Rule], arms: Arms) -> str:
         if not rules:

@@ -72,7 +72,7 @@ class Turn:
             return None
         status = ModelRolloutStatus.model_validate(rollout.get("status") or {})
         try:
-            spec = ModelRolloutSpec.model_validate(rollout["spec"])
+            spec = _spec(rollout)
         except ValidationError as error:
             self._refuse(rollout, status, error)
             return None
@@ -96,7 +96,9 @@ class Turn:
             clockwork=Clockwork(interval=interval, scrape=scrape, settle=settle),
             now=now,
         )
-        return situation if source is None else self._gatherer.gather(situation, source)
+        if source is None or situation.subject.deleting:
+            return situation  # The way out waits for no Prometheus and no record.
+        return self._gatherer.gather(situation, source)
 
     def _carry_out(self, rollout: Json, situation: Situation, decision: Decision, router: Router) -> None:
         """Commit, then act, always; a fall of the weight leaves record and events for after the act."""
@@ -137,8 +139,8 @@ class Turn:
 
     def _act(self, rollout: Json, world: World, desired: Desired, router: Router) -> None:
         uid = rollout["metadata"]["uid"]
-        if not world.route.exists or world.route.problem is not None:
-            return
+        if not world.route.exists or (world.route.problem is not None and desired.weight > 0):
+            return  # The way back is tried all the same: it needs less than the way forward.
         if holds(world.route, desired) and _sized(world, desired):
             self._edits.pop(uid, None)
             return
@@ -164,8 +166,9 @@ class Turn:
     def _refuse(self, rollout: Json, status: ModelRolloutStatus, error: ValidationError) -> None:
         """Say why the spec cannot be read; traffic stays where it is."""
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        fact = Fact(ConditionType.SPEC_ACCEPTED, "False", Reason.INVALID_SPEC, f"spec.{where}: {first['msg']}")
+        where = ".".join(("spec", *(str(part) for part in first["loc"])))
+        sentence = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        fact = Fact(ConditionType.SPEC_ACCEPTED, "False", Reason.INVALID_SPEC, sentence)
         generation, now = rollout["metadata"]["generation"], self._ports.clock()
         refused = with_facts(
             status.model_copy(update={"message": fact.message, "reason": fact.reason}),
@@ -176,6 +179,26 @@ class Turn:
         refused = with_facts(refused, kstatus_facts(refused), generation=generation, now=now)
         if refused.to_json() != status.to_json():
             commit_status(self._ports.cluster, rollout, refused)
+
+
+_NEEDED_TO_RETURN = ("stable", "candidate", "traffic")
+_NOTHING_TO_ANALYSE = {"metrics": [{"name": "none", "preset": "mlr/errors"}]}
+
+
+def _spec(rollout: Json) -> ModelRolloutSpec:
+    """Read the spec; of an object that is being deleted only what leads its traffic back has to be readable.
+
+    Raises:
+        ValidationError: admission let something pass that cannot be read, or did not see it.
+    """
+    spec = rollout["spec"]
+    try:
+        return ModelRolloutSpec.model_validate(spec)
+    except ValidationError:
+        if "deletionTimestamp" not in rollout["metadata"]:
+            raise
+    needed = {part: spec[part] for part in _NEEDED_TO_RETURN if part in spec}
+    return ModelRolloutSpec.model_validate(needed | {"analysis": _NOTHING_TO_ANALYSE})
 
 
 def _sized(world: World, desired: Desired) -> bool:

@@ -53,6 +53,7 @@ class Operator:
         self._folder = folder
         config = folder / "config.yaml"
         config.write_text(yaml.safe_dump(settings))
+        self.log.touch()
         entry = ("-m", "controller", "run", "--config", str(config), "--kubeconfig", str(kubeconfig))
         self._command = [sys.executable, *entry, "--no-leader-election", "--log-format", "text"]
         self._process: subprocess.Popen[bytes] | None = None
