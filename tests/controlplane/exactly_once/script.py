@@ -5,9 +5,8 @@ So an undisturbed run and one under fire see the same, however often and by whom
 
 from datetime import datetime, timedelta
 
-from controller.observe.evidence import Question
-
 from controller.api.record import ArmCounts, RecordedWindow, Row
+from controller.observe.evidence import Question
 from controller.plan.windows import Window
 
 STEPS = (5, 10, 20, 30, 40, 50)
