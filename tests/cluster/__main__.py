@@ -126,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run the command; a failure is one sentence and exit code 1."""
+    """Run the command; a failure is one sentence and exit code 1, Ctrl-C one and 130."""
     options = parser().parse_args()
     options.checkout = options.checkout.resolve()
     try:
@@ -134,6 +134,9 @@ def main() -> int:
     except ClusterError as error:
         say(f"cluster: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("cluster: broken off; the same command goes on where this one ended")
+        return 130
     return 0
 
 
