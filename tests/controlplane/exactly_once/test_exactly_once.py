@@ -13,8 +13,9 @@ import pytest
 
 from controller.observe.cluster import connect
 from tests.cluster.layout import Layout
-from tests.controlplane.exactly_once.theatre import RouteWatch, finished, raise_curtain, window_keys
+from tests.controlplane.exactly_once.theatre import finished, raise_curtain, what_reached, window_keys
 from tests.controlplane.exactly_once.victim import KILLED
+from tests.controlplane.watching import Watching
 
 ROLLOUTS = 40
 LEAST_DEATHS = 20
@@ -73,9 +74,8 @@ class Stage:
 def play(stage: Stage, *, operators: int, chance: float = 0.0) -> tuple[Sequences, int]:
     """One performance; return what reached each route, and how many operators died."""
     cluster = connect(str(stage.kubeconfig))
-    kubectl = [str(Path(sys.executable).with_name("kubectl")), "--kubeconfig", str(stage.kubeconfig)]
     raise_curtain(cluster, stage.namespace, ROLLOUTS)
-    watch = RouteWatch(kubectl, stage.namespace, stage.folder / "watch.log")
+    watching = Watching(stage.kubeconfig, stage.namespace, "httproutes")
     troupe = Troupe(stage, size=operators, chance=chance)
     try:
         end = time.monotonic() + LIMIT
@@ -86,8 +86,8 @@ def play(stage: Stage, *, operators: int, chance: float = 0.0) -> tuple[Sequence
         time.sleep(1)  # for whatever would still be written wrongly
     finally:
         troupe.leave()
-        watch.stop()
-    return dict(watch.seen), troupe.deaths
+        watching.stop()
+    return what_reached(watching, ROLLOUTS), troupe.deaths
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,6 @@
 """The objects of many rollouts on a control plane, and what reached their routes."""
 
-import json
-import subprocess
-import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
 
 from controller.api.names import API_VERSION, TRANSITION_ANNOTATION
 from controller.observe.cluster import (
@@ -19,6 +13,7 @@ from controller.observe.cluster import (
 )
 from tests.controlplane.exactly_once.script import STEPS
 from tests.controlplane.objects import make_deployment
+from tests.controlplane.watching import Watching
 
 Sequence = list[tuple[int, int]]
 """(transition, weight of the candidate), as they reached a route."""
@@ -77,52 +72,18 @@ def _rollout(number: int) -> Json:
     }
 
 
-class RouteWatch:
-    """Every version of every route of a namespace, in order, as the API server tells it to a watcher."""
-
-    def __init__(self, kubectl: list[str], namespace: str, log: Path) -> None:
-        self.seen: dict[str, Sequence] = defaultdict(list)
-        with log.open("w") as errors:
-            self._process = subprocess.Popen(
-                [*kubectl, "-n", namespace, "get", "httproutes", "--watch", "--output-watch-events", "-o", "json"],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the watch."""
-        self._process.terminate()
-        self._process.wait(10)
-        self._thread.join(10)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for route in _documents(self._process.stdout):
-            body = route["object"]
-            mark = body["metadata"].get("annotations", {}).get(TRANSITION_ANNOTATION)
-            if mark is not None:
-                weights = {ref["name"]: ref["weight"] for ref in body["spec"]["rules"][0]["backendRefs"]}
-                name = body["metadata"]["name"]
-                candidate = weights["c-" + name.removeprefix("r-")]
-                assert sum(weights.values()) == 100
-                self.seen[name].append((int(mark.rpartition("/")[2]), candidate))
-
-
-def _documents(stream: IO[str]) -> Iterator[Json]:
-    decoder, buffer = json.JSONDecoder(), ""
-    for line in stream:
-        buffer += line
-        try:
-            document, end = decoder.raw_decode(buffer)
-        except json.JSONDecodeError:
-            continue
-        buffer = buffer[end:].lstrip()
-        yield document
+def what_reached(watching: Watching, rollouts: int) -> dict[str, Sequence]:
+    """Return (transition, weight) of every version of every route that an operator wrote."""
+    reached: dict[str, Sequence] = {}
+    for number in range(rollouts):
+        for version in watching.seen(f"r-{number}"):
+            mark = version.thing["metadata"].get("annotations", {}).get(TRANSITION_ANNOTATION)
+            if mark is None:
+                continue
+            weights = {ref["name"]: ref["weight"] for ref in version.thing["spec"]["rules"][0]["backendRefs"]}
+            assert sum(weights.values()) == 100
+            reached.setdefault(version.name, []).append((int(mark.rpartition("/")[2]), weights[f"c-{number}"]))
+    return reached
 
 
 def finished(cluster: Cluster, namespace: str) -> dict[str, str]:
