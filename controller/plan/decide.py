@@ -38,6 +38,7 @@ CHAIN: Final[tuple[Rule, ...]] = (
     rules_progress.candidate_found,
     rules_progress.candidate_ready,
     rules_progress.no_data,
+    rules_progress.paused,
     rules_progress.approval,
     rules_progress.progress,
 )

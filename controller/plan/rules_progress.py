@@ -281,6 +281,15 @@ def _deadline(situation: Situation) -> Decision:
     )
 
 
+def paused(situation: Situation) -> Decision | None:
+    """While a person holds the weight: say so again once nothing else stands in the way."""
+    status = situation.status
+    if status.phase is not Phase.PAUSED or status.reason is Reason.REQUESTED:
+        return None
+    message = f"Paused at {status.traffic.applied_weight} %; red flags and Worse still act; request resume to go on"
+    return wait(situation, Reason.REQUESTED, message)
+
+
 def approval(situation: Situation) -> Decision | None:
     """While a person is asked: go back when the evidence no longer suffices, or approval is no longer wanted."""
     status, evidence = situation.status, situation.evidence

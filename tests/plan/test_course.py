@@ -77,6 +77,17 @@ def test_changed_candidate_mid_rollout_begins_a_new_epoch_from_nothing() -> None
     assert stage.status.attempts[0].count == 1
 
 
+def test_pause_tells_of_what_is_wrong_and_no_longer_when_it_is_mended() -> None:
+    stage = Stage().run(until=progressing)
+    stage.ask("pause").run(until=lambda s: s.status.phase is Phase.PAUSED)
+    stage.rivals = ("older",)
+    stage.run(3)
+    assert (stage.status.phase, stage.status.reason) == (Phase.PAUSED, Reason.ROUTE_CLAIMED)
+    stage.rivals = ()
+    stage.run(3)
+    assert (stage.status.phase, stage.status.reason) == (Phase.PAUSED, Reason.REQUESTED)
+
+
 def test_another_candidate_mid_rollout_first_takes_the_requests_from_the_old_one() -> None:
     stage = Stage().run(until=lambda s: s.status.traffic.applied_weight == 25)
     stage.deployments["v3"] = workload("v3")
