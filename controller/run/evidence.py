@@ -64,6 +64,7 @@ class EvidenceGatherer:
             past = self._records.highest_epoch(situation.subject.namespace, situation.subject.name)
             return replace(situation, past_epochs=past)
         if status.phase not in LIVE | {Phase.PROMOTING}:
+            self._folded.pop(situation.subject.uid, None)
             return situation
         record = self._records.read(record_key(situation))
         if record is None:
@@ -113,10 +114,6 @@ class EvidenceGatherer:
         trial = judged(folded.trial, windows[len(folded.windows) :])
         self._folded[uid] = (epoch, _Folded(windows=keys, trial=trial))
         return trial
-
-    def forget(self, uid: str) -> None:
-        """Drop what is kept for a rollout that is gone."""
-        self._folded.pop(uid, None)
 
 
 def _hints(situation: Situation, source: Source, evidence: Evidence) -> dict[str, str]:
