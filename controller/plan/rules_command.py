@@ -63,7 +63,9 @@ def _refuse(situation: Situation, asked: Command | None, why: str) -> Decision:
     )
     status = situation.status.model_copy(update={"last_request": answer})
     name = asked.action if asked else "a request"
-    return Decision(status=status, announcements=(Announcement("Warning", Reason.REQUEST_REFUSED, f"{name}: {why}"),))
+    told = Announcement("Warning", Reason.REQUEST_REFUSED, f"{name}: {why}")
+    # The refusal took the turn of whatever would have gone on by itself.
+    return Decision(status=status, announcements=(told,), next_look=situation.now)
 
 
 def _promote(situation: Situation, _: Command, by: str) -> Decision | str:

@@ -59,9 +59,11 @@ class Operator:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it."""
+        """Start it, and wait until it serves its metrics."""
+        begun = len(self._ports())
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=SOURCE.parent.parent, stdout=log, stderr=log)
+        eventually(lambda: len(self._ports()) > begun, self.log.read_text)
 
     def stop(self) -> None:
         """Tell it to stop, and wait for that."""
@@ -77,10 +79,12 @@ class Operator:
 
     def turns(self) -> int:
         """Return how many turns have ended well since it was started."""
-        port = re.findall(r"metrics and probes on port (\d+)", self.log.read_text())[-1]
-        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        answer = requests.get(f"http://127.0.0.1:{self._ports()[-1]}/metrics", timeout=10).text
         counts = re.findall(r'^modelrollout_turn_seconds_count\{outcome="done"\} (\S+)$', answer, re.MULTILINE)
         return sum(int(float(count)) for count in counts)
+
+    def _ports(self) -> list[str]:
+        return re.findall(r"metrics and probes on port (\d+)", self.log.read_text())
 
 
 @dataclass
@@ -203,6 +207,13 @@ class Course:
         """Return the events about the rollout, oldest first."""
         found = [each for each in self.cluster.list(EVENTS, self.namespace) if each["involvedObject"]["name"] == name]
         return sorted(found, key=lambda each: int(each["metadata"]["resourceVersion"]))
+
+    def until_told(self, name: str, reason: str) -> None:
+        """Wait until an event with that reason is the newest about the rollout; events come after the deed."""
+        eventually(
+            lambda: [each["reason"] for each in self.events(name)][-1:] == [reason],
+            lambda: json.dumps([each["message"] for each in self.events(name)], indent=1),
+        )
 
     def windows(self, name: str, epoch: int = 1) -> list[Json]:
         """Return the recorded windows of an epoch, pages in order."""

@@ -50,6 +50,8 @@ def told(course: Course) -> Told:
         course.until("good", lambda status: bool(status.get("history")))
         course.until_phase("idle", "Idle")
         eventually(lambda: not any(map(course.finalized, NAMES)), lambda: "the finalizers go")
+        course.until_told("good", "Promoted")
+        course.until_told("bad", "RolledBack")
         course.roll_out("last", {"suspend": True})
         for line in watch.stdout:
             lines.append(line.rstrip())
@@ -170,7 +172,7 @@ def test_rest_is_silence(told: Told) -> None:
             for thing in course.cluster.list(kind, course.namespace)
         }
 
-    eventually(lambda: course.status("last").get("phase") == "Suspended", lambda: "the last one is suspended")
+    course.until_told("last", "RolloutSuspended")
     before = versions()
     turns = course.operator.turns()
     for name in NAMES:
