@@ -56,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if endings:
         console.print(report.table(scenes, endings))
-        say(report.legend() + "\n")
+        say(f"\n{report.legend()}\n")
         for moment in endings:
             if not moment.as_expected:
-                say(report.trouble(moment))
+                say(f"{report.trouble(moment)}\n")
         say(report.farewell())
     return report.exit_code(scenes, endings)
 

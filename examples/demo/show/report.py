@@ -73,7 +73,7 @@ def farewell() -> str:
     return (
         "The cluster stays up. Look around, or let a candidate try again:\n"
         f"  {ENTER} kubectl -n {NAMESPACE} get mro -w\n"
-        f"  {ENTER} kubectl -n {NAMESPACE} get events\n"
+        f"  {ENTER} kubectl -n {NAMESPACE} events --for mro/digits\n"
         "  make demo            once more\n"
         "  make cluster-down    end everything without a trace"
     )

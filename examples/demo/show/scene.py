@@ -172,9 +172,8 @@ def play(kubectl: Kubectl, scene: Scene, *, viewer: Viewer, limit: float) -> Mom
             viewer.show(moment)
             status = _next(statuses) or moment.status
             moment = replace(moment, status=status, seconds=time.monotonic() - started, users=onlooker.look())
-    moment = replace(moment, users=onlooker.last())
     viewer.show(moment)
-    return moment
+    return replace(moment, users=onlooker.last())
 
 
 def _next(statuses: SimpleQueue[ModelRolloutStatus]) -> ModelRolloutStatus | None:
