@@ -15,7 +15,7 @@ from controller.api.record import ArmCounts, RecordedWindow, Row
 from controller.api.selectors import Selector, parse_selector
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
 from controller.observe.counters import Edges, Scrapes, Series, increase, plain
-from controller.observe.prometheus import Prometheus, PrometheusServer
+from controller.observe.prometheus import Prometheus, PrometheusServer, SourceError
 from controller.observe.tally import Count, Found, PerPod, Tally, overshoot, summed, tally
 from controller.plan.windows import Window
 from controller.plan.world import ArmName, Problem
@@ -172,6 +172,8 @@ class _Reading:
     def stable_counts(self, metric: MetricQuestion) -> tuple[float, float]:
         """Return stable's (total, bad), without asking whether every scrape was made.
 
+        Raises ``SourceError`` when a series holds nothing but values that are no counts: no window could be judged.
+
         A series counts from zero when its target had been scraped without it, else from its first sample on, because
         its process may be older.
         """
@@ -185,6 +187,8 @@ class _Reading:
 
     def _growth(self, series: Series, scrapes: Scrapes, pod_label: str) -> float:
         if not series.samples:
+            if series.lost:
+                raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, _no_counts(series, pod_label))
             return 0.0
         begun, value = series.samples[0]
         scraped = scrapes.first(series.target(pod_label))
@@ -297,6 +301,15 @@ def _closest(values: tuple[str, ...], wanted: str) -> tuple[str, ...]:
     wanted = wanted.strip('"')
     ranked = sorted(values, key=lambda value: (-difflib.SequenceMatcher(None, wanted, value).ratio(), value))
     return tuple(value[:_LONGEST_VALUE] for value in ranked[:_MOST_VALUES])
+
+
+def _no_counts(series: Series, pod_label: str) -> str:
+    name, pod = series.labels.get("__name__", "the counter"), series.labels.get(pod_label)
+    where = f"{name} at pod {pod}" if pod else name
+    return (
+        f"none of the {series.lost} samples of {where} is a count (they are NaN, infinite, negative or above 2^53); "
+        "check what it exports"
+    )
 
 
 def _shown(selector: str) -> str:
