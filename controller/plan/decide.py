@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from controller.api.reasons import ConditionType, Phase, Reason
@@ -122,7 +122,25 @@ def _next_look(situation: Situation, decision: Decision) -> datetime | None:
         return situation.now
     if status.phase is Phase.SUSPENDED:
         return None
-    if decision.desired is not None and not holds(situation.world.route, decision.desired):
+    looks = (_look_for_mending(situation, status), _look_for_progress(situation, decision))
+    return min((look for look in looks if look is not None), default=None)
+
+
+MENDED_UNSEEN: Final = timedelta(seconds=30)
+"""When to look again at what stands against a spec: autoscalers and the pods of others are not watched."""
+
+_UNDER_CHANGE: Final = frozenset({Phase.PROMOTING, Phase.ROLLING_BACK})
+
+
+def _look_for_mending(situation: Situation, status: ModelRolloutStatus) -> datetime | None:
+    refused = situation.problem is not None and not situation.subject.deleting and status.phase not in _UNDER_CHANGE
+    return situation.now + MENDED_UNSEEN if refused else None
+
+
+def _look_for_progress(situation: Situation, decision: Decision) -> datetime | None:
+    status, route = decision.status, situation.world.route
+    writable = route.problem is None or status.phase in _UNDER_CHANGE
+    if decision.desired is not None and writable and not holds(route, decision.desired):
         return situation.now + RETRY_SOON
     if status.phase in LIVE and status.traffic.applied_at is not None:
         return _next_window(situation, status)
