@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal
 
 from controller.api.reasons import ConditionType, Phase, Reason
@@ -10,7 +10,7 @@ from controller.api.status import ModelRolloutStatus
 from controller.plan import rules_progress, rules_safety, rules_traffic
 from controller.plan.conditions import Fact, kstatus_facts, with_facts
 from controller.plan.desired import desired_world, holds
-from controller.plan.move import RETRY_SOON
+from controller.plan.move import MENDED_UNSEEN, RETRY_SOON
 from controller.plan.refresh import concluded, refreshed
 from controller.plan.rules_command import command
 from controller.plan.situation import Decision, Situation
@@ -125,9 +125,6 @@ def _next_look(situation: Situation, decision: Decision) -> datetime | None:
     looks = (_look_for_mending(situation, status), _look_for_progress(situation, decision))
     return min((look for look in looks if look is not None), default=None)
 
-
-MENDED_UNSEEN: Final = timedelta(seconds=30)
-"""When to look again at what stands against a spec: autoscalers and the pods of others are not watched."""
 
 _UNDER_CHANGE: Final = frozenset({Phase.PROMOTING, Phase.ROLLING_BACK})
 

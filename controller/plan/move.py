@@ -12,6 +12,9 @@ from controller.plan.transitions import HOLDING, Event, lookup
 RETRY_SOON = timedelta(seconds=1)
 """When the cluster sends no event for what is waited for."""
 
+MENDED_UNSEEN = timedelta(seconds=30)
+"""When to look again at what stands against a spec: autoscalers, other people's pods and traffic send no event."""
+
 
 def move(
     situation: Situation,

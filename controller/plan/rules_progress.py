@@ -15,7 +15,7 @@ from controller.plan.epoch import (
     next_epoch,
 )
 from controller.plan.evidence import unproven_metrics
-from controller.plan.move import RETRY_SOON, move, wait
+from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
 from controller.plan.rules_safety import data_timed_out, stall
 from controller.plan.situation import Decision, Evidence, Situation
 from controller.plan.transitions import Event
@@ -104,7 +104,8 @@ def candidate_ready(situation: Situation) -> Decision | None:
         return wait(situation, problem.reason, message, look=situation.now + 5 * RETRY_SOON)
     frozen = freeze(situation, situation.history)
     if isinstance(frozen, Problem):
-        return wait(situation, frozen.reason, frozen.message, look=situation.now + situation.clockwork.interval)
+        look = situation.now + min(situation.clockwork.interval, MENDED_UNSEEN)
+        return wait(situation, frozen.reason, frozen.message, look=look)
     steps = situation.spec.strategy.steps
     message = (
         f"Step 1/{len(steps)}: moving {weight} % of requests from {_stable(situation)} to {world.candidate.deployment}"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from controller.api.reasons import Phase, Reason
-from controller.plan.decide import MENDED_UNSEEN
+from controller.plan.move import MENDED_UNSEEN
 from controller.plan.world import Problem
 from tests.plan.stage import Stage, steady
 

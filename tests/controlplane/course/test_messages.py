@@ -1,6 +1,6 @@
 """What only the cluster can tell, as a table: what is wrong, and the sentence that says what to do about it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -242,7 +242,10 @@ CASES = (
     Case(
         mistake="relative margin without history",
         requests=0,
-        spec={"analysis": {"metrics": [{"name": "errors", "ratio": RATIO, "margin": {"relative": "0.5"}}]}},
+        spec={
+            "analysis": {"metrics": [{"name": "errors", "ratio": RATIO, "margin": {"relative": "0.5"}}]},
+            "strategy": {"interval": "2s", "minWindows": 1000},
+        },
         reason=Reason.MARGIN_NOT_RESOLVABLE,
         sentence="metric errors: margin.relative needs at least 100 requests of stable in the last hour, found 0; "
         "wait for traffic or add margin.absolute",
@@ -334,6 +337,47 @@ def test_traffic_stays_as_it_was(course: Course, versions: dict[str, str]) -> No
         assert status["transition"] == 0
         assert not course.finalized(case.name)
     assert steering(course) == versions
+
+
+def deploy_candidate(course: Course, name: str) -> None:
+    make_deployment(course.cluster, course.namespace, f"{name}-v2", labels={"app": f"{name}-v2"})
+
+
+def create_route(course: Course, name: str) -> None:
+    make_http_route(
+        course.cluster, course.namespace, [backend(f"{name}-v1", 100), backend(f"{name}-v2", 0)], route=name
+    )
+
+
+def set_the_route_right(course: Course, name: str) -> None:
+    entries = [backend(f"{name}-v1", 100), backend(f"{name}-v2", 0)]
+    course.change(HTTP_ROUTES, name, {"spec": {"rules": [{"backendRefs": entries}]}})
+
+
+def send_requests(course: Course, name: str) -> None:
+    for version in ("v1", "v2"):
+        course.traffic.models[f"{name}-{version}"] = Model()
+
+
+MENDED: tuple[tuple[str, Callable[[Course, str], None]], ...] = (
+    ("candidate Deployment missing", deploy_candidate),
+    ("HTTPRoute missing", create_route),
+    ("route disagrees", set_the_route_right),
+    ("relative margin without history", send_requests),
+)
+
+
+@pytest.mark.parametrize(("mistake", "mend"), MENDED, ids=[mistake for mistake, _ in MENDED])
+def test_mistake_that_is_mended_is_forgotten(
+    course: Course, versions: dict[str, str], mistake: str, mend: Callable[[Course, str], None]
+) -> None:
+    del versions
+    (name,) = (case.name for case in CASES if case.mistake == mistake)
+    course.until(name, lambda status: condition(status, "Stalled").get("status") == "True")
+    mend(course, name)
+    status = course.until_serving(name)
+    assert condition(status, "SpecAccepted")["status"] == "True"
+    assert condition(status, "Stalled")["status"] == "False"
 
 
 def test_second_rollout_on_a_route_waits_until_the_first_is_gone(course: Course, versions: dict[str, str]) -> None:
