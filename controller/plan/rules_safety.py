@@ -27,7 +27,7 @@ def deletion(situation: Situation) -> Decision | None:
     if status.phase is Phase.ROLLING_BACK:
         return wait(situation, Reason.DELETED, "Returning all requests to stable before the object goes")
     message = f"ModelRollout deleted at {status.traffic.applied_weight} %: returning all requests to stable"
-    return move(situation, Event.DELETION_BEGAN, reason=Reason.DELETED, message=message, weight=0)
+    return move(situation, Event.DELETION_BEGAN, reason=Reason.DELETED, message=message, weight=0, closes="Withdrawn")
 
 
 def _returnable(situation: Situation) -> bool:

@@ -87,6 +87,8 @@ def test_deletion_gives_everything_back_before_the_object_is_gone(stage: Course)
     eventually(lambda: stage.rollouts.seen("deleted")[-1].type == "DELETED", lambda: "the watch tells of the deletion")
     assert stage.seen_weights("deleted") == [0, 25, 0]
     assert returned_before_the_end(stage, "deleted")
+    record = stage.cluster.get(RECORDS, stage.namespace, "deleted-1-0")["spec"]
+    assert (record["decisions"][-1]["reason"], record["verdict"]) == ("Deleted", "Withdrawn")
 
 
 def test_deletion_while_the_operator_is_away(stage: Course) -> None:
