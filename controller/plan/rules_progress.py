@@ -178,8 +178,8 @@ def progress(situation: Situation) -> Decision | None:
     if status.phase is not Phase.PROGRESSING or evidence is None:
         return None
     if not evidence.caught_up:
-        # Windows that could not be asked for are asked for again when the next one is due. Others soon, but not at once:
-        # what could not be recorded must not be tried without a pause.
+        # Windows that could not be asked for are asked for again when the next one is due. Others soon, but not at
+        # once: what could not be recorded must not be tried without a pause.
         look = situation.now + RETRY_SOON if situation.source_problem is None else None
         return wait(situation, Reason.GATHERING_EVIDENCE, describe_progress(situation), look=look)
     if status.window.in_step >= situation.spec.strategy.min_windows:
