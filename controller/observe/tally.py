@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from controller.api.reasons import Reason
 from controller.observe.arms import Arms, Census
@@ -37,9 +36,6 @@ class Tally:
 
     stable: PerPod
     candidate: PerPod
-
-
-NO_COUNTS: Final = Count()
 
 
 class _Unknown(Exception):  # noqa: N818  it is an answer, no failure

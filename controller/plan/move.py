@@ -48,15 +48,20 @@ def move(
         status=after,
         event=event,
         announcements=(Announcement(kind, *(told or (reason, message))),),
-        note=RecordedDecision(
-            transition=after.transition,
-            at=situation.now,
-            phase=str(after.phase),
-            weight=after.traffic.desired_weight,
-            reason=reason,
-            message=message[:1024],
-        ),
+        note=_noted(after, at=situation.now, reason=reason, message=message[:1024]),
         **decision,
+    )
+
+
+def _noted(after: ModelRolloutStatus, *, at: datetime, reason: Reason, message: str) -> RecordedDecision:
+    """Return the decision as the record keeps it."""
+    return RecordedDecision(
+        transition=after.transition,
+        at=at,
+        phase=str(after.phase),
+        weight=after.traffic.desired_weight,
+        reason=reason,
+        message=message,
     )
 
 
@@ -92,8 +97,7 @@ def wait(
     message: str,
     *,
     look: datetime | None = None,
-    **decision: Any,
 ) -> Decision:
     """Stay where we are and say what is waited for."""
     status = situation.status.model_copy(update={"reason": reason, "message": message[:1024]})
-    return Decision(status=status, next_look=look, **decision)
+    return Decision(status=status, next_look=look)

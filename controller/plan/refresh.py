@@ -20,7 +20,7 @@ def refreshed(situation: Situation) -> Situation:
     situation = replace(situation, problem=problem_with(situation))
     status = _named(situation)
     if situation.evidence is not None and status.analysis is not None and status.phase in LIVE:
-        status = _with_evidence(situation, situation.evidence)
+        status = _with_evidence(replace(situation, status=status), situation.evidence)
     return replace(situation, status=status)
 
 
@@ -48,7 +48,7 @@ def _named(situation: Situation) -> ModelRolloutStatus:
 
 
 def _with_evidence(situation: Situation, evidence: Evidence) -> ModelRolloutStatus:
-    status, analysis = _named(situation), situation.status.analysis
+    status, analysis = situation.status, situation.status.analysis
     if analysis is None:
         return status
     metrics = describe(evidence)

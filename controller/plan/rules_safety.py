@@ -163,13 +163,15 @@ def candidate_changed(situation: Situation) -> Decision | None:
 
 
 def analysis_edited(situation: Situation) -> Decision | None:
-    """Analysis, steps and interval are frozen per epoch: an edit begins a new one, at a stricter error bound."""
+    """Analysis, steps, interval and harm budget are frozen: an edit begins a new epoch, at a stricter error bound."""
     status = situation.status
     if status.phase not in LIVE | {Phase.VERIFYING} or status.analysis is None:
         return None
     if status.analysis.frozen == frozen_hash(situation.spec):
         return None
-    message = f"analysis, strategy.steps or strategy.interval was edited: epoch {status.epoch + 1} begins from step 0"
+    message = (
+        f"analysis, or strategy.steps, interval or harmBudget, was edited: epoch {status.epoch + 1} begins from step 0"
+    )
     return _restart(situation, Reason.ANALYSIS_EDITED, message)
 
 
