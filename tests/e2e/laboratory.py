@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,17 @@ class Laboratory:
         """Take the link down."""
         self.link.communicate(timeout=10)
 
-    @contextmanager
-    def cut(self) -> Iterator[None]:
+    def cut(self) -> AbstractContextManager[None]:
         """Cut the link while the block runs."""
-        self._tell("cut")
+        return self._while("cut")
+
+    def hush(self) -> AbstractContextManager[None]:
+        """Let the link accept every question and answer none while the block runs."""
+        return self._while("hush")
+
+    @contextmanager
+    def _while(self, fault: str) -> Iterator[None]:
+        self._tell(fault)
         try:
             yield
         finally:

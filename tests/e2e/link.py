@@ -1,6 +1,7 @@
-"""A link to the cluster's Prometheus that can be cut: ``python -m tests.e2e.link``, told what to do by its input.
+"""A link to the cluster's Prometheus that can be cut or fall silent: ``python -m tests.e2e.link``.
 
-It runs in the cluster's network, on the node's address, where the operator's pods reach it.
+Its input tells it what to do. It runs in the cluster's network, on the node's address, where the pods of the operator
+reach it.
 """
 
 import sys
@@ -12,10 +13,10 @@ PORT = 19091
 
 
 def main() -> None:
-    """Obey lines of input (``cut``, ``mend``) until it ends."""
+    """Obey lines of input (``cut``, ``hush``, ``mend``) until it ends."""
     relay = Relay("prometheus.monitoring.svc", 9090, listen=(NODE_ADDRESS, PORT))
     for line in sys.stdin:
-        {"cut": relay.cut, "mend": relay.mend}[line.strip()]()
+        {"cut": relay.cut, "hush": relay.hush, "mend": relay.mend}[line.strip()]()
     relay.close()
 
 

@@ -51,27 +51,36 @@ def test_no_request_at_all_holds_and_says_so(scene: Scene) -> None:
     assert status.get("rejected", []) == []
 
 
-def test_windows_missed_while_the_link_was_cut_are_judged_from_history(scene: Scene, laboratory: Laboratory) -> None:
+@pytest.mark.parametrize(
+    ("fault", "seconds", "told"), [("cut", 3 * INTERVAL, "gave no"), ("hush", 30, "gave no complete answer within")]
+)
+def test_windows_missed_while_prometheus_was_away_are_judged_from_history(
+    scene: Scene, laboratory: Laboratory, fault: str, seconds: int, told: str
+) -> None:
+    """The link is cut, or accepts every question and answers none for 30 s."""
     scene.deploy(v1=1, good=1)
-    held = {"steps": [25, 50], "advance": "Fixed", "minWindows": 8, "dataTimeout": "5m"}
+    held = {"steps": [25, 50], "advance": "Fixed", "minWindows": 8 + seconds // INTERVAL, "dataTimeout": "5m"}
     scene.apply(route(scene, "v1", "good"))
     with scene.client(rate=40, connections="keepalive"):
         scene.apply(rollout("good", strategy=held, analysis=analysis(**LINKED)))
         scene.wait("a counted window", lambda each: each.status.get("window", {}).get("counted", 0) >= 1)
-        with laboratory.cut():
+        with getattr(laboratory, fault)():
             scene.wait(
                 "the reason in status",
                 lambda each: each.condition("DataAvailable").get("reason") == "PrometheusUnreachable",
             )
+            assert told in scene.condition("DataAvailable")["message"]
             before = len(windows(scene))
-            time.sleep(3 * INTERVAL)
+            time.sleep(seconds)
             assert len(windows(scene)) == before
+            assert scene.status["phase"] == "Progressing"
             assert scene.status["traffic"]["appliedWeight"] == 25
-        scene.wait("the windows missed", lambda each: len(windows(each)) >= before + 3, seconds=60)
+        missing = seconds // INTERVAL
+        scene.wait("the windows missed", lambda each: len(windows(each)) >= before + missing, seconds=60)
     recorded = windows(scene)
     assert_contiguous(recorded)
-    missed = recorded[before : before + 3]
-    assert [row.get("skipped") for window in missed for row in window["rows"]] == [None] * 6
+    missed = recorded[before : before + missing]
+    assert [row.get("skipped") for window in missed for row in window["rows"]] == [None] * 2 * missing
 
 
 def test_windows_without_scrapes_are_skipped_and_the_rollout_goes_on(scene: Scene) -> None:

@@ -50,3 +50,18 @@ def test_bad_model_is_taken_back_by_one_write_and_no_pod_ends(scene: Scene) -> N
     assert counted["failed_requests"] == 0, counted["failures"]
     assert scene.get("service", "digits")["spec"]["selector"] == {"app": "digits", "version": "v1"}
     assert {version: scene.pod_uids(version) for version in ("v1", "wrong")} == before
+
+
+@pytest.mark.parametrize(("pods", "weight"), [(9, 10), (3, 25), (2, 33)])
+def test_smaller_weights_are_reached_as_far_as_pod_counts_allow(scene: Scene, pods: int, weight: int) -> None:
+    """The reachable weight is shown, and met within 4 points over 2,000 new connections."""
+    scene.deploy(v1=pods, good=1)
+    scene.apply(service("digits", {"app": "digits", "version": "v1"}))
+    target = f"http://digits.{scene.namespace}.svc.cluster.local:{PORT}"
+    held = {"steps": [weight], "warmup": "1h"}
+    scene.apply(rollout("good", traffic={"service": {"name": "digits"}}, strategy=held))
+    scene.wait_for_weight(weight)
+    reachable = 100 / (pods + 1)
+    assert float(scene.status["traffic"]["reachableWeight"]) == pytest.approx(reachable, abs=0.05)
+    shares = scene.shares(ENOUGH, connections="new", target=target)
+    assert shares["good"] == pytest.approx(reachable, abs=4)
