@@ -13,7 +13,7 @@ from typing import Final
 
 from controller.api.verdicts import Verdict
 from controller.cli.record_file import looks_like_record, read_record
-from controller.judge import Arm, Case, Evidence, Replay, Trace, read_windows_file
+from controller.judge import Case, Evidence, Replay, Trace, read_windows_file
 
 __all__ = ["add_parser"]
 
@@ -120,7 +120,7 @@ def _table(replay: Replay, name: str) -> Iterator[str]:
     yield f"  {'window':>6}  {'stable bad/all':>16}  {'candidate bad/all':>17}  {'worse':>9}  {'not worse':>9}"
     for number, windows in enumerate(replay.case.windows):
         window = windows.get(name)
-        stable, candidate = (_counts(window.stable), _counts(window.candidate)) if window else ("-", "-")
+        stable, candidate = window.shown if window else ("-", "-")
         yield (
             f"  {number:>6}  {stable:>16}  {candidate:>17}"
             f"  {_number(trace.combined[number]):>9}  {_number(trace.not_worse[number]):>9}"
@@ -128,18 +128,15 @@ def _table(replay: Replay, name: str) -> Iterator[str]:
 
 
 def _summary(evidence: Evidence) -> Iterator[str]:
-    rates, (low, high) = evidence.rates, evidence.interval
+    rates, interval = evidence.rates, evidence.interval
     if rates is None or evidence.difference is None:
         yield "  no window in which both arms had requests"
-    else:
-        yield (
-            f"  rates: stable {rates.stable:.5f}, candidate {rates.candidate:.5f};"
-            f" difference {evidence.difference:+.5f}, between {low:+.5f} and {high:+.5f}"
-        )
-
-
-def _counts(arm: Arm) -> str:
-    return f"{arm.bad:g}/{arm.total:g}"
+        return
+    between = "" if interval is None else f", between {interval[0]:+.5f} and {interval[1]:+.5f}"
+    yield (
+        f"  rates: stable {rates.stable:.5f}, candidate {rates.candidate:.5f};"
+        f" difference {evidence.difference:+.5f}{between}"
+    )
 
 
 def _number(logarithm: float) -> str:

@@ -9,9 +9,11 @@ windows add up, ``_interval`` the confidence interval, ``_evidence`` one metric,
 arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 """
 
-from controller.judge._evidence import ALARM, Evidence, PerArm, RatioTest
+from controller.judge._evidence import ALARM, Evidence
 from controller.judge._margin import alpha_for_attempt, forecast_requests, resolve_margin
-from controller.judge._ratio import Arm, History, Window
+from controller.judge._process import MetricTest, PerArm, Window, WindowLike
+from controller.judge._ratio import Arm, History
+from controller.judge._ratio_process import RatioTest
 from controller.judge._replay import Case, Replay, Trace
 from controller.judge._split import SampleRatio
 from controller.judge._trial import Trial
@@ -23,6 +25,7 @@ __all__ = [
     "Case",
     "Evidence",
     "History",
+    "MetricTest",
     "PerArm",
     "RatioTest",
     "Replay",
@@ -30,6 +33,7 @@ __all__ = [
     "Trace",
     "Trial",
     "Window",
+    "WindowLike",
     "alpha_for_attempt",
     "forecast_requests",
     "read_windows_file",

@@ -17,13 +17,14 @@ from sys import float_info
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.judge._process import Window
 from controller.judge._ratio import (
     MARGIN_FRACTIONS,
     MAX_ITERATIONS,
     ODDS_RATIOS,
     RATE_FLOOR,
     STEP_TOLERANCE,
-    Window,
+    Arm,
 )
 
 __all__ = ["DifferenceInterval", "difference_grid"]
@@ -102,7 +103,7 @@ class DifferenceInterval:
         logs = np.zeros((2, bets.margins.size))
         return cls(alpha=alpha, _bets=bets, _logs=logs, _refuted=np.zeros((2, bets.grid.size), dtype=bool))
 
-    def update(self, window: Window, rate: float) -> "DifferenceInterval":
+    def update(self, window: Window[Arm], rate: float) -> "DifferenceInterval":
         """The interval after a comparable window; ``rate`` is the guess for stable's, made before it."""
         logs = self._logs + _log_factors(window, rate=rate, bets=self._bets)
         refuted = self._refuted | (self._bets.evidence(logs) >= -log(self.alpha))
@@ -135,7 +136,7 @@ def _bets(margin: float) -> _Bets:
     )
 
 
-def _log_factors(window: Window, *, rate: float, bets: _Bets) -> Floats:
+def _log_factors(window: Window[Arm], *, rate: float, bets: _Bets) -> Floats:
     n0, n1 = window.stable.total, window.candidate.total
     bad0 = np.array([[window.stable.bad], [n0 - window.stable.bad]])
     bad1 = np.array([[window.candidate.bad], [n1 - window.candidate.bad]])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from math import exp, inf, log, log1p
 
-__all__ = ["Plain", "Restart", "log_add", "log_mean"]
+__all__ = ["Plain", "Restart", "log_add", "log_mean", "log_weighted_mean"]
 
 
 def log_mean(logs: tuple[float, ...]) -> float:
@@ -17,6 +17,16 @@ def log_mean(logs: tuple[float, ...]) -> float:
     if largest == -inf:
         return -inf
     return largest + log(sum(exp(value - largest) for value in logs) / len(logs))
+
+
+def log_weighted_mean(logs: tuple[float, ...], *, weights: tuple[float, ...]) -> float:
+    """As ``log_mean``, with fixed weights above 0 of any sum."""
+    if len(set(weights)) <= 1:
+        return log_mean(logs)
+    total = sum(weights)
+    terms = [value + log(weight / total) for value, weight in zip(logs, weights, strict=True)]
+    largest = max(terms)
+    return largest if largest == -inf else largest + log(sum(exp(term - largest) for term in terms))
 
 
 def log_add(a: float, b: float) -> float:

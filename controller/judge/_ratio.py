@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from math import isfinite, log
 from sys import float_info
 
-__all__ = ["Arm", "History", "Window", "log_factors", "not_worse_alternatives", "worse_alternatives"]
+from controller.judge._process import Window
+
+__all__ = ["Arm", "History", "better_alternatives", "log_factors", "not_worse_alternatives", "worse_alternatives"]
 
 ODDS_RATIOS = (1.1, 1.2, 1.35, 1.55, 1.8, 2.2, 3.0, 4.5, 8.0, 20.0)
 MARGIN_FRACTIONS = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75)
@@ -50,18 +52,15 @@ class Arm:
         """Raw number of requests."""
         return self.total if self.requests is None else self.requests
 
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Both arms in the same window; they are compared with each other and with nothing else."""
-
-    stable: Arm
-    candidate: Arm
+    @property
+    def silent(self) -> bool:
+        """Whether there was no request."""
+        return not self.total > 0
 
     @property
-    def comparable(self) -> bool:
-        """Whether both arms had requests; a window without says nothing and is skipped."""
-        return self.stable.total > 0 and self.candidate.total > 0
+    def shown(self) -> str:
+        """Bad ones of all, as the judge counts them."""
+        return f"{self.bad:g}/{self.total:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,15 @@ def not_worse_alternatives(rate: float, margin: float) -> tuple[float, ...]:
     return tuple(min(line, _inside(rate + fraction * margin)) for fraction in MARGIN_FRACTIONS)
 
 
-def log_factors(window: Window, *, rate: float, margin: float, alternatives: tuple[float, ...]) -> tuple[float, ...]:
+def better_alternatives(rate: float) -> tuple[float, ...]:
+    """Candidate rates below stable's, by odds ratio: those of the worse side, inverted."""
+    odds = rate / (1.0 - rate)
+    return tuple(_inside(odds / ratio / (1.0 + odds / ratio)) for ratio in ODDS_RATIOS)
+
+
+def log_factors(
+    window: Window[Arm], *, rate: float, margin: float, alternatives: tuple[float, ...]
+) -> tuple[float, ...]:
     """Natural log e-value of one window for each alternative, against the null bounded by ``margin``.
 
     Args:
@@ -121,7 +128,7 @@ def log_factors(window: Window, *, rate: float, margin: float, alternatives: tup
     )
 
 
-def _log_factor(window: Window, *, rate: float, margin: float, alternative: float) -> float:
+def _log_factor(window: Window[Arm], *, rate: float, margin: float, alternative: float) -> float:
     stable, candidate = window.stable, window.candidate
     s0 = projection(rate, alternative, margin=margin, weights=(stable.total, candidate.total))
     s1 = s0 + margin

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.api.verdicts import Verdict
-from controller.judge._evidence import Evidence, RatioTest
-from controller.judge._ratio import Window
+from controller.judge._evidence import Evidence
+from controller.judge._process import MetricTest, WindowLike
 from controller.judge._split import SampleRatio
 from controller.judge._trial import Trial
 
@@ -24,9 +24,9 @@ class Case:
         weights: desired percent per window; None, or no entry, where the shares are not to be checked.
     """
 
-    tests: tuple[RatioTest, ...]
+    tests: tuple[MetricTest, ...]
     alpha: float
-    windows: tuple[Mapping[str, Window | None], ...]
+    windows: tuple[Mapping[str, WindowLike | None], ...]
     min_requests: int = 0
     weights: tuple[float | None, ...] = ()
 
@@ -49,7 +49,8 @@ class Case:
         for weight, window in zip(self.weights, self.windows, strict=False):
             seen = window.get(self.tests[0].name)
             if seen is not None and seen.comparable:
-                ratio = ratio.update(weight=weight, stable=seen.stable.exposure, candidate=seen.candidate.exposure)
+                requests = seen.exposures
+                ratio = ratio.update(weight=weight, stable=requests.stable, candidate=requests.candidate)
         return ratio
 
 

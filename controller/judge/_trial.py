@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from math import log
 
 from controller.api.verdicts import Advance, Verdict
-from controller.judge._evidence import Evidence, RatioTest
-from controller.judge._mixture import log_mean
-from controller.judge._ratio import Window
+from controller.judge._evidence import Evidence
+from controller.judge._mixture import log_weighted_mean
+from controller.judge._process import MetricTest, WindowLike
 
 __all__ = ["Trial"]
 
@@ -36,7 +36,7 @@ class Trial:
     not_worse_since: int | None = None
 
     @classmethod
-    def start(cls, tests: Sequence[RatioTest], *, alpha: float, min_requests: int = 0) -> "Trial":
+    def start(cls, tests: Sequence[MetricTest], *, alpha: float, min_requests: int = 0) -> "Trial":
         """Before the first window."""
         metrics = {test.name: Evidence.start(test, alpha) for test in tests}
         if len(metrics) < len(tests):
@@ -44,7 +44,7 @@ class Trial:
             raise ValueError(msg)
         return cls(alpha=alpha, min_requests=min_requests, metrics=metrics)
 
-    def update(self, windows: Mapping[str, Window | None]) -> "Trial":
+    def update(self, windows: Mapping[str, WindowLike | None]) -> "Trial":
         """The trial after one more window of every metric; None or a missing name: that one was skipped."""
         unknown = windows.keys() - self.metrics.keys()
         if unknown:
@@ -68,8 +68,11 @@ class Trial:
 
     @property
     def log_combined(self) -> float:
-        """Log of the mean of the gating metrics' worse evidence (F8); 0 without a gating metric."""
-        return log_mean(tuple(evidence.log_combined for evidence in self.gating))
+        """Log of the weighted mean of the gating metrics' worse evidence (F8); 0 without a gating metric."""
+        return log_weighted_mean(
+            tuple(evidence.log_combined for evidence in self.gating),
+            weights=tuple(evidence.test.weight for evidence in self.gating),
+        )
 
     @property
     def red_flags(self) -> tuple[str, ...]:
@@ -103,10 +106,11 @@ class Trial:
 
         Never while a gating metric's worse evidence is at 5 or more. ``Fixed`` asks for no more;
         ``Budgeted`` also wants every gating metric's evidence that the harm at that weight stays within the
-        budget to be at 1/α now, so ``weight`` must be one of the steps of the tests.
+        budget to be at 1/α now (of the kinds that count bad requests), so ``weight`` must be one of the tests' steps.
         """
         if self.worse_at is not None or any(evidence.alarmed for evidence in self.gating):
             return False
         if advance is Advance.FIXED:
             return True
-        return all(evidence.log_harm[weight] >= -log(self.alpha) for evidence in self.gating)
+        harmful = [evidence.log_harm for evidence in self.gating if evidence.log_harm]
+        return all(harm[weight] >= -log(self.alpha) for harm in harmful)

@@ -11,9 +11,10 @@ from pydantic_core import ErrorDetails
 
 from controller.api.model import ApiModel
 from controller.api.verdicts import Role
-from controller.judge._evidence import RatioTest
 from controller.judge._margin import resolve_margin
-from controller.judge._ratio import Arm, History, Window
+from controller.judge._process import Window, WindowLike
+from controller.judge._ratio import Arm, History
+from controller.judge._ratio_process import RatioTest
 from controller.judge._replay import Case
 
 __all__ = ["read_windows_file"]
@@ -103,7 +104,7 @@ class _Window(ApiModel):
     stable: _Arm
     candidate: _Arm
 
-    def window(self, design_effect: float) -> Window:
+    def window(self, design_effect: float) -> Window[Arm]:
         return Window(stable=self.stable.arm(design_effect), candidate=self.candidate.arm(design_effect))
 
 
@@ -159,7 +160,7 @@ class _Metric(ApiModel):
             min_requests=self.min_requests,
         )
 
-    def judged_windows(self, design_effect: float) -> list[Window | None]:
+    def judged_windows(self, design_effect: float) -> list[WindowLike | None]:
         """The windows with effective counts; None for one that was skipped."""
         return [None if entry is None else entry.window(design_effect) for entry in self.windows]
 
@@ -187,9 +188,9 @@ class _File(ApiModel):
     def case(self) -> Case:
         """What the judge replays; metrics with fewer windows than others lack the last ones."""
         effect = float(self.calibration.design_effect)
-        columns: list[list[Window | None]] = [metric.judged_windows(effect) for metric in self.metrics]
+        columns: list[list[WindowLike | None]] = [metric.judged_windows(effect) for metric in self.metrics]
         names = [metric.name for metric in self.metrics]
-        windows: tuple[Mapping[str, Window | None], ...] = tuple(
+        windows: tuple[Mapping[str, WindowLike | None], ...] = tuple(
             dict(zip(names, row, strict=True)) for row in zip_longest(*columns)
         )
         tests = tuple(metric.test(self.calibration, self.horizon) for metric in self.metrics)

@@ -7,7 +7,7 @@ from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, FrozenAnalysis, FrozenMetric, RecordedWindow, Row
 from controller.api.spec import Metric
 from controller.api.status import ArmPair, EvidenceStatus, MetricStatus
-from controller.judge import Arm, History, RatioTest, Trial, Window, forecast_requests
+from controller.judge import Arm, History, RatioTest, Trial, Window, WindowLike, forecast_requests
 from controller.judge import Evidence as MetricEvidence
 from controller.plan.epoch import resolve
 from controller.plan.situation import Evidence
@@ -46,12 +46,12 @@ def judged(trial: Trial, windows: Iterable[RecordedWindow]) -> Trial:
     return trial
 
 
-def judged_counts(window: RecordedWindow) -> dict[str, Window | None]:
+def judged_counts(window: RecordedWindow) -> dict[str, WindowLike | None]:
     """Return what the judge reads of a recorded window: effective counts per metric, None where it was skipped."""
     return {row.metric: _window(row) for row in window.rows}
 
 
-def _window(row: Row) -> Window | None:
+def _window(row: Row) -> WindowLike | None:
     if row.skipped is not None or row.stable is None or row.candidate is None:
         return None
     return Window(stable=_arm(row.stable), candidate=_arm(row.candidate))
@@ -101,7 +101,7 @@ def never_seen(evidence: Evidence, metric: str) -> bool:
 
 
 def _metric_status(each: MetricEvidence, *, margin: str, row: Row | None, weight: int, unproven: bool) -> MetricStatus:
-    rates, difference, judged_once = each.rates, each.difference, each.windows > 0
+    rates, difference, interval, judged_once = each.rates, each.difference, each.interval, each.windows > 0
     state = row.skipped or Reason.COUNTED if row else Reason.NO_WINDOW_YET
     return MetricStatus(
         name=each.test.name,
@@ -109,7 +109,7 @@ def _metric_status(each: MetricEvidence, *, margin: str, row: Row | None, weight
         verdict=each.verdict,
         rates=ArmPair(stable=f"{rates.stable:.4%}", candidate=f"{rates.candidate:.4%}") if rates else ArmPair(),
         difference=None if difference is None else f"{difference:+.4%}",
-        interval=tuple(f"{bound:+.4%}" for bound in each.interval) if judged_once else None,
+        interval=tuple(f"{bound:+.4%}" for bound in interval) if judged_once and interval else None,
         evidence=EvidenceStatus(
             worse=e_value(each.log_combined), not_worse=e_value(each.log_not_worse), needed=f"{1 / each.alpha:.4g}"
         ),
