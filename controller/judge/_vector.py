@@ -1,0 +1,205 @@
+"""The formulas of single windows (F1, F2) and of mixtures (F6), for many runs at once.
+
+The same numbers as ``_ratio``, ``_rate`` and ``_mixture``, which judge one rollout and are simpler to read; these exist
+because a simulation judges a thousand. The last axis of every array is the run; bets are rows.
+"""
+
+from dataclasses import dataclass, fields, replace
+from sys import float_info
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.judge._ratio import (
+    MARGIN_FRACTIONS,
+    MAX_ITERATIONS,
+    ODDS_RATIOS,
+    RATE_FLOOR,
+    ROUNDING_TOLERANCE,
+    STEP_TOLERANCE,
+)
+
+__all__ = [
+    "BatchWindow",
+    "Flags",
+    "Floats",
+    "RestartBatch",
+    "better_alternatives",
+    "log_factors",
+    "log_means",
+    "not_worse_alternatives",
+    "rate_log_factors",
+    "worse_alternatives",
+]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_ODDS = np.array(ODDS_RATIOS)[:, np.newaxis]
+_FRACTIONS = np.array(MARGIN_FRACTIONS)[:, np.newaxis]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchWindow:
+    """The same window of many runs; every array has one entry per run.
+
+    Attributes:
+        stable_total: stable's effective requests (or exposure).
+        stable_bad: bad ones (or events) among them.
+        candidate_total: the candidate's effective requests (or exposure).
+        candidate_bad: bad ones (or events) among them.
+        stable_requests: stable's raw requests.
+        candidate_requests: the candidate's raw requests.
+    """
+
+    stable_total: Floats
+    stable_bad: Floats
+    candidate_total: Floats
+    candidate_bad: Floats
+    stable_requests: Floats
+    candidate_requests: Floats
+
+    @property
+    def comparable(self) -> Flags:
+        """In which runs both arms had requests."""
+        return (self.stable_total > 0.0) & (self.candidate_total > 0.0)
+
+    def keep(self, runs: Flags) -> "BatchWindow":
+        """Only these runs."""
+        return BatchWindow(*(getattr(self, each.name)[runs] for each in fields(self)))
+
+
+def worse_alternatives(rates: Floats, margins: Floats) -> Floats:
+    """Candidate rates beyond the line, one row per odds ratio; the line itself where none is left."""
+    lines = rates + margins
+    base = np.minimum(lines, 1.0 - RATE_FLOOR)
+    odds = base / (1.0 - base) * _ODDS
+    chosen: Floats = np.maximum(lines, np.clip(odds / (1.0 + odds), RATE_FLOOR, 1.0 - RATE_FLOOR))
+    return np.where(lines >= 1.0 - RATE_FLOOR, lines, chosen)
+
+
+def not_worse_alternatives(rates: Floats, margins: Floats) -> Floats:
+    """Candidate rates short of the line, one row per fraction of the margin; at margin 0 the line."""
+    chosen: Floats = np.clip(rates + _FRACTIONS * margins, RATE_FLOOR, 1.0 - RATE_FLOOR)
+    short: Floats = np.minimum(rates + margins, chosen)
+    return short
+
+
+def better_alternatives(rates: Floats) -> Floats:
+    """Candidate rates below stable's, one row per odds ratio."""
+    odds = rates / (1.0 - rates) / _ODDS
+    below: Floats = np.clip(odds / (1.0 + odds), RATE_FLOOR, 1.0 - RATE_FLOOR)
+    return below
+
+
+def log_factors(window: BatchWindow, *, rates: Floats, margins: Floats, alternatives: Floats) -> Floats:
+    """Log e-value (F1) of the window per bet and run; 0 where nothing can be compared or the bet is on the line.
+
+    Args:
+        window: effective counts of both arms.
+        rates: the guess for stable's rate, per run.
+        margins: δ per bet and run, in (−1, 1).
+        alternatives: candidate rates per bet and run.
+    """
+    n0, n1 = window.stable_total, window.candidate_total
+    placed = (alternatives != rates + margins) & window.comparable
+    with np.errstate(all="ignore"):  # bets that are not placed may be anything
+        s0 = _projections(rates, alternatives, margins=margins, weights=(n0, n1), placed=placed)
+        s1 = s0 + margins
+        logs = (
+            window.candidate_bad * np.log(alternatives / s1)
+            + (n1 - window.candidate_bad) * np.log((1.0 - alternatives) / (1.0 - s1))
+            + window.stable_bad * np.log(rates / s0)
+            + (n0 - window.stable_bad) * np.log((1.0 - rates) / (1.0 - s0))
+        )
+        rounding = n1 * (1.0 - alternatives) * float_info.epsilon / (1.0 - s1) ** 2
+        kept = placed & (s0 > 0.0) & (s1 < 1.0) & (rounding <= ROUNDING_TOLERANCE)
+    return np.where(kept, logs, 0.0)
+
+
+def _projections(
+    rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats], placed: Flags
+) -> Floats:
+    """``projection`` of the single window for all bets: Newton's method from the point of inflection."""
+    n0, n1 = weights
+    shifted = alternatives - margins
+    low = np.maximum(np.maximum(np.minimum(rates, shifted), 0.0), -margins)
+    high = np.minimum(np.minimum(np.maximum(rates, shifted), 1.0), 1.0 - margins)
+    inflection = (n0 * (1.0 - 2.0 * margins + rates) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
+    closed = margins == 0.0
+    s: Floats = np.where(closed, (n0 * rates + n1 * alternatives) / (n0 + n1), np.clip(inflection, low, high))
+    sought = placed & ~closed
+    for _ in range(MAX_ITERATIONS if sought.any() else 0):
+        s1 = s + margins
+        variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
+        from_rate, from_alternative = n0 * (s - rates), n1 * (s - shifted)
+        slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+        step = np.where(sought, (from_rate * variance1 + from_alternative * variance0) / slope, 0.0)
+        s = s - step
+        if not (np.abs(step) > STEP_TOLERANCE * s).any():
+            break
+    return s
+
+
+def rate_log_factors(window: BatchWindow, *, line: Floats, alternatives: Floats) -> Floats:
+    """Log e-value (F2) of the window per alternative rate ratio and run, against the null bounded by ``line``."""
+    n0, n1 = window.stable_total, window.candidate_total
+    events = window.stable_bad + window.candidate_bad
+    with np.errstate(all="ignore"):
+        logs = window.candidate_bad * np.log(alternatives / line) + events * np.log(
+            (n1 * line + n0) / (n1 * alternatives + n0)
+        )
+    return np.where(window.comparable, logs, 0.0)
+
+
+def log_means(logs: Floats) -> Floats:
+    """Logarithm of the mean over the rows of the numbers whose logarithms are given."""
+    largest = logs.max(axis=0)
+    with np.errstate(invalid="ignore"):  # a run in which nothing has begun: −∞ minus −∞
+        means: Floats = largest + np.log(np.exp(logs - largest).mean(axis=0))
+    return np.where(np.isneginf(largest), -np.inf, means)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RestartBatch:
+    """``Restart`` for many runs (F6).
+
+    Attributes:
+        logs: log of what has begun, per alternative and run.
+        horizon: number of windows over which the weight is spread, at least 1.
+        windows: windows counted so far, per run.
+    """
+
+    logs: Floats
+    horizon: int
+    windows: Floats
+
+    @classmethod
+    def start(cls, size: int, horizon: int, *, runs: int) -> "RestartBatch":
+        """Evidence 1 for ``size`` alternatives, nothing begun."""
+        return cls(logs=np.full((size, runs), -np.inf), horizon=horizon, windows=np.zeros(runs))
+
+    def update(self, factors: Floats, counted: Flags) -> "RestartBatch":
+        """The evidence after one more window; a run in which it did not count stays as it is."""
+        windows = self.windows + counted
+        with np.errstate(divide="ignore"):
+            begun = np.log(self._reserve(self.windows) - self._reserve(windows))
+        return replace(self, logs=np.logaddexp(self.logs, begun) + factors, windows=windows)
+
+    def keep(self, runs: Flags) -> "RestartBatch":
+        """Only these runs."""
+        return replace(self, logs=self.logs[:, runs], windows=self.windows[runs])
+
+    @property
+    def log_value(self) -> Floats:
+        """Log evidence per run."""
+        with np.errstate(divide="ignore"):
+            value: Floats = np.logaddexp(log_means(self.logs), np.log(self._reserve(self.windows)))
+        return value
+
+    def _reserve(self, windows: Floats) -> Floats:
+        """Weight that has not begun after so many windows."""
+        if self.horizon == 1:
+            return np.where(windows == 0.0, 1.0, 0.5)
+        later = 0.5 * np.maximum(self.horizon - windows, 0.0) / (self.horizon - 1)
+        return np.where(windows == 0.0, 1.0, later)

@@ -1,0 +1,139 @@
+"""Many runs side by side give the evidence and the decisions of each run alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from controller.api.verdicts import Advance, Role
+from controller.judge import Arm, History, RatioTest, Trial, Window
+from controller.judge._batch import TrialBatch
+from controller.judge._batch_ratio import RatioBatchTest
+from controller.judge._vector import BatchWindow
+
+RUNS = 40
+STEPS = (10, 25, 50)
+MARGINS = np.linspace(0.0, 0.03, RUNS)
+HISTORY = np.linspace(0, 4000, RUNS)
+NAMES = {"errors": 0.02, "accuracy": 0.1, "crashes": 0.01}
+
+
+def scalar_tests(run: int) -> list[RatioTest]:
+    margin, total = float(MARGINS[run]), float(HISTORY[run])
+    known = History(total, 0.05 * total) if total else None
+    return [
+        RatioTest("errors", Role.GUARDRAIL, margin, 60, 2.0, 0.02, STEPS, history=known),
+        RatioTest("accuracy", Role.TARGET, margin, 60, steps=STEPS, history=known, must_be_better=True),
+        RatioTest("crashes", Role.RED_FLAG, 0.0, 60, threshold=0.05, min_requests=90, steps=STEPS),
+    ]
+
+
+def batch_tests() -> list[RatioBatchTest]:
+    return [
+        RatioBatchTest(
+            metric,
+            MARGINS if metric.role.gating else np.zeros(RUNS),
+            HISTORY if metric.role.gating else np.zeros(RUNS),
+            0.05 * HISTORY if metric.role.gating else np.zeros(RUNS),
+        )
+        for metric in scalar_tests(0)
+    ]
+
+
+def streams(seed: int, windows: int) -> Iterator[dict[str, BatchWindow]]:
+    """Windows of all runs: effective counts at a design effect of 2, some windows empty, some runs worse."""
+    rng = np.random.default_rng(seed)
+    worse = rng.choice([0.5, 1.0, 1.5, 4.0], RUNS)
+    for _ in range(windows):
+        made = {}
+        for name, rate in NAMES.items():
+            n0, n1 = rng.poisson(900, RUNS).astype(float), rng.poisson(100, RUNS).astype(float)
+            n0[rng.random(RUNS) < 0.05] = 0.0
+            n1[rng.random(RUNS) < 0.05] = 0.0
+            k0 = rng.binomial(n0.astype(int), rate)
+            k1 = rng.binomial(n1.astype(int), np.minimum(rate * worse, 1.0))
+            made[name] = BatchWindow(n0 / 2, k0 / 2, n1 / 2, k1 / 2, n0, n1)
+        yield made
+
+
+def single(window: BatchWindow, run: int) -> Window[Arm]:
+    return Window(
+        Arm(window.stable_total[run], window.stable_bad[run], window.stable_requests[run]),
+        Arm(window.candidate_total[run], window.candidate_bad[run], window.candidate_requests[run]),
+    )
+
+
+def both(seed: int, windows: int) -> Iterator[tuple[TrialBatch, list[Trial]]]:
+    batch = TrialBatch.start(batch_tests(), alpha=0.05, min_requests=500)
+    trials = [Trial.start(scalar_tests(run), alpha=0.05, min_requests=500) for run in range(RUNS)]
+    for window in streams(seed, windows):
+        batch = batch.update(window)
+        trials = [
+            trial.update({name: single(each, run) for name, each in window.items()}) for run, trial in enumerate(trials)
+        ]
+        yield batch, trials
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_same_evidence_as_each_run_alone(seed: int) -> None:
+    *_, (batch, trials) = both(seed, 15)
+
+    for name in NAMES:
+        found, alone = batch.metrics[name].process, [trial.metrics[name] for trial in trials]
+        for side in ("log_worse", "log_restart", "log_catastrophic", "log_not_worse", "log_better"):
+            assert getattr(found, side) == pytest.approx([getattr(each, side) for each in alone], rel=1e-9, abs=1e-9)
+        for step, weight in enumerate(STEPS):
+            expected = [each.log_harm[weight] for each in alone]
+            assert found.log_harm[step] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert batch.metrics[name].log_combined == pytest.approx([each.log_combined for each in alone], abs=1e-9)
+
+
+def test_the_same_decisions_as_each_run_alone_in_every_window() -> None:
+    seen = set()
+    for batch, trials in both(3, 20):
+        assert batch.worse.tolist() == [trial.worse_at is not None for trial in trials]
+        assert batch.not_worse_now.tolist() == [trial.not_worse_now for trial in trials]
+        for advance in Advance:
+            for step, weight in enumerate(STEPS):
+                allowed = [trial.may_enter(weight, advance=advance) for trial in trials]
+                assert batch.may_enter(step, advance=advance).tolist() == allowed
+                seen.add((advance, any(allowed)))
+        seen |= {("worse", any(batch.worse)), ("not worse", any(batch.not_worse_now))}
+        seen.add(("flag", any(trial.red_flags for trial in trials)))
+    # What never happens proves nothing.
+    assert {
+        (Advance.BUDGETED, True),
+        (Advance.FIXED, True),
+        ("worse", True),
+        ("not worse", True),
+        ("flag", True),
+    } <= seen
+
+
+def test_runs_that_ended_change_nothing_for_the_others() -> None:
+    kept = np.arange(RUNS) % 3 != 0
+    whole = TrialBatch.start(batch_tests(), alpha=0.05)
+    part = whole
+    for number, window in enumerate(streams(4, 12)):
+        whole = whole.update(window)
+        if number == 5:
+            part = part.keep(kept)
+        part = part.update(window if number < 5 else {name: each.keep(kept) for name, each in window.items()})
+
+    for name in NAMES:
+        assert part.metrics[name].log_combined.tolist() == whole.metrics[name].log_combined[kept].tolist()
+        assert part.metrics[name].process.log_harm.tolist() == whole.metrics[name].process.log_harm[:, kept].tolist()
+    assert part.worse.tolist() == whole.worse[kept].tolist()
+    assert part.not_worse_now.tolist() == whole.not_worse_now[kept].tolist()
+
+
+def test_without_gating_metrics_only_red_flags_decide() -> None:
+    flag = batch_tests()[2]
+    trial = TrialBatch.start([flag], alpha=0.05)
+    window = next(streams(6, 1))["crashes"]
+
+    trial = trial.update({"crashes": window})
+
+    raised = (window.candidate_bad > 0.05 * window.candidate_total) & (window.candidate_requests >= 90)
+    assert trial.worse.tolist() == raised.tolist()
+    assert not trial.not_worse_now.any()
