@@ -6,7 +6,7 @@ rate is worse. Pure ``math``: for ten alternatives numpy's overhead is larger th
 """
 
 from dataclasses import dataclass
-from math import isfinite, log
+from math import asin, isfinite, log, nan, sin, sqrt
 from sys import float_info
 
 from controller.judge._process import Window
@@ -19,9 +19,13 @@ MARGIN_FRACTIONS = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75)
 RATE_FLOOR = 1e-12
 """Alternatives are kept inside (floor, 1 − floor), so that every logarithm is finite."""
 
+EDGE = 1e-9
+"""Alternatives of a line this far from 1 need no floor."""
+
 ROUNDING_TOLERANCE = 1e-6
 MAX_ITERATIONS = 100
 STEP_TOLERANCE = 1e-12
+CLOSED_FORM_TOLERANCE = 1e-7
 
 
 def _check_counts(total: float, bad: float) -> None:
@@ -94,13 +98,19 @@ def worse_alternatives(rate: float, margin: float) -> tuple[float, ...]:
     if line >= 1.0 - RATE_FLOOR:
         return (line,) * len(ODDS_RATIOS)
     odds = line / (1.0 - line)
-    return tuple(max(line, _inside(odds * ratio / (1.0 + odds * ratio))) for ratio in ODDS_RATIOS)
+    chosen = tuple(odds * ratio / (1.0 + odds * ratio) for ratio in ODDS_RATIOS)
+    if RATE_FLOOR < line < 1.0 - EDGE:
+        return chosen
+    return tuple(max(line, _inside(rate)) for rate in chosen)
 
 
 def not_worse_alternatives(rate: float, margin: float) -> tuple[float, ...]:
     """Candidate rates short of the line ``rate + margin``, by fractions of the margin; at margin 0 the line."""
     line = rate + margin
-    return tuple(min(line, _inside(rate + fraction * margin)) for fraction in MARGIN_FRACTIONS)
+    chosen = tuple(rate + fraction * margin for fraction in MARGIN_FRACTIONS)
+    if RATE_FLOOR < chosen[0] < line < 1.0 - EDGE:
+        return chosen
+    return tuple(min(line, _inside(rate)) for rate in chosen)
 
 
 def better_alternatives(rate: float) -> tuple[float, ...]:
@@ -121,62 +131,97 @@ def log_factors(
             ``rate + δ`` and "candidate ≥ stable + δ" for alternatives short of it.
         alternatives: candidate rates, chosen before the window was seen; one on the line bets nothing.
     """
-    line = rate + margin
-    return tuple(
-        0.0 if alternative == line else _log_factor(window, rate=rate, margin=margin, alternative=alternative)
-        for alternative in alternatives
-    )
-
-
-def _log_factor(window: Window[Arm], *, rate: float, margin: float, alternative: float) -> float:
     stable, candidate = window.stable, window.candidate
-    s0 = projection(rate, alternative, margin=margin, weights=(stable.total, candidate.total))
-    s1 = s0 + margin
-    if s0 <= 0.0 or s1 >= 1.0 or rounding(s1, alternative, candidate.total) > ROUNDING_TOLERANCE:
-        return 0.0
-    return (
-        candidate.bad * log(alternative / s1)
-        + (candidate.total - candidate.bad) * log((1.0 - alternative) / (1.0 - s1))
-        + stable.bad * log(rate / s0)
-        + (stable.total - stable.bad) * log((1.0 - rate) / (1.0 - s0))
-    )
+    n0, n1, bad0, bad1 = stable.total, candidate.total, stable.bad, candidate.bad
+    good0, good1, line = n0 - bad0, n1 - bad1, rate + margin
+    nearest = projections(rate, alternatives, margin=margin, weights=(n0, n1))
+    factors = []
+    for alternative, s0 in zip(alternatives, nearest, strict=True):
+        s1 = s0 + margin
+        if alternative == line or s0 <= 0.0 or s1 >= 1.0 or _blurred(s1, alternative, n1):
+            factors.append(0.0)
+        else:
+            factors.append(
+                bad1 * log(alternative / s1)
+                + good1 * log((1.0 - alternative) / (1.0 - s1))
+                + bad0 * log(rate / s0)
+                + good0 * log((1.0 - rate) / (1.0 - s0))
+            )
+    return tuple(factors)
 
 
-def projection(rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
-    """Stable's rate s at the null's point (s, s + δ) nearest to the alternative in Kullback–Leibler terms.
+def projections(
+    rate: float, alternatives: tuple[float, ...], *, margin: float, weights: tuple[float, float]
+) -> tuple[float, ...]:
+    """Stable's rate s at the null's point (s, s + δ) nearest to each alternative in Kullback–Leibler terms.
 
-    F1's g(s) times its denominators is the cubic n0·(s − θ0)·s1(1 − s1) + n1·(s1 − θ1)·s(1 − s), s1 = s + δ.
-    It has three real roots; s is the middle one and lies between θ0 and θ1 − δ. From the point of inflection,
-    or the end of that bracket next to it, Newton's method moves towards the middle root without overshooting.
+    F1's g(s) times its denominators is, with s1 = s + δ and the arms' shares w of the requests, the cubic
+    w0·(s − θ0)·s1(s1 − 1) + w1·(s1 − θ1)·s(s − 1). It has three real roots; s is the middle one and lies between
+    θ0 and θ1 − δ. Its closed form is made exact by one step of Newton's method; where that step is not tiny
+    (two roots nearly meet, and the arcsine loses its digits) the method begins anew from where it cannot fail.
     """
     n0, n1 = weights
+    share0, share1 = n0 / (n0 + n1), n1 / (n0 + n1)
     if margin == 0.0:
-        return (n0 * rate + n1 * alternative) / (n0 + n1)
+        return tuple((n0 * rate + n1 * alternative) / (n0 + n1) for alternative in alternatives)
+    skew, flank = 1.0 - 2.0 * margin, margin * (1.0 - margin)
+    square, linear, constant = share0 * (skew + rate) + share1, share0 * (rate * skew - flank), share0 * rate * flank
+    found = []
+    for alternative in alternatives:
+        pull = share1 * (alternative - margin)
+        s = _middle_root((square + pull) / 3.0, linear + pull, constant)
+        step = _newton_step(s, rate, alternative, margin=margin, weights=weights)
+        s -= step
+        exact = abs(step) <= CLOSED_FORM_TOLERANCE * min(s, 1.0 - (s + margin))
+        found.append(s if exact else _iterated(rate, alternative, margin=margin, weights=weights))
+    return tuple(found)
+
+
+def _middle_root(centre: float, linear: float, constant: float) -> float:
+    """The middle one of the real roots of s³ − 3·centre·s² + linear·s + constant; NaN where rounding hides it."""
+    spread = centre * centre - linear / 3.0
+    if spread <= 0.0:
+        return nan
+    radius = sqrt(spread)
+    sine = (constant / 2.0 - centre * (centre * centre - linear / 2.0)) / (spread * radius)
+    return centre + 2.0 * radius * sin(asin(sine) / 3.0) if -1.0 <= sine <= 1.0 else nan
+
+
+def _newton_step(s: float, rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
+    n0, n1 = weights
+    s1 = s + margin
+    variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
+    from_rate, from_alternative = n0 * (s - rate), n1 * (s1 - alternative)
+    slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+    return (from_rate * variance1 + from_alternative * variance0) / slope
+
+
+def _iterated(rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
+    """One projection by Newton's method alone.
+
+    From the point of inflection, or the end of the bracket (θ0, θ1 − δ) next to it, it moves towards the middle root
+    without overshooting.
+    """
+    n0, n1 = weights
     shifted = alternative - margin
     low = max(min(rate, shifted), 0.0, -margin)
     high = min(max(rate, shifted), 1.0, 1.0 - margin)
     inflection = (n0 * (1.0 - 2.0 * margin + rate) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
     s = min(max(inflection, low), high)
     for _ in range(MAX_ITERATIONS):
-        s1 = s + margin
-        variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
-        value = n0 * (s - rate) * variance1 + n1 * (s1 - alternative) * variance0
-        slope = n0 * (variance1 + (s - rate) * (1.0 - 2.0 * s1)) + n1 * (
-            variance0 + (s1 - alternative) * (1.0 - 2.0 * s)
-        )
-        step = value / slope
+        step = _newton_step(s, rate, alternative, margin=margin, weights=weights)
         s -= step
         if abs(step) <= STEP_TOLERANCE * s:
             break
     return s
 
 
-def rounding(s1: float, alternative: float, total: float) -> float:
-    """How far rounding in 1 − s1 can move the log e-value's expectation, for s1 next to 1.
+def _blurred(s1: float, alternative: float, total: float) -> bool:
+    """Whether rounding in 1 − s1 moves the log e-value's expectation too far, for s1 next to 1.
 
-    Where that is too far, the bet is left out: that rests on guesses and totals alone, so an e-value remains.
+    The bet is left out then: that rests on guesses and totals alone, so an e-value remains.
     """
-    return total * (1.0 - alternative) * float_info.epsilon / (1.0 - s1) ** 2
+    return total * (1.0 - alternative) * float_info.epsilon > ROUNDING_TOLERANCE * (1.0 - s1) ** 2
 
 
 def _inside(rate: float) -> float:

@@ -16,9 +16,10 @@ from controller.judge._ratio import (
     Arm,
     History,
     Window,
+    _iterated,
     log_factors,
     not_worse_alternatives,
-    projection,
+    projections,
     worse_alternatives,
 )
 
@@ -35,7 +36,7 @@ def one_factor(window, *, rate, margin, alternative):
 def test_published_value_c31():
     window = Window(stable=Arm(3, 1), candidate=Arm(2, 2))
 
-    assert projection(0.1, 0.4, margin=0.0, weights=(3, 2)) == pytest.approx(0.22, abs=1e-15)
+    assert projections(0.1, (0.4,), margin=0.0, weights=(3, 2)) == pytest.approx((0.22,), abs=1e-15)
     assert math.exp(one_factor(window, rate=0.1, margin=0.0, alternative=0.4)) == pytest.approx(2.00054237, abs=5e-9)
 
 
@@ -94,10 +95,25 @@ def test_projection_is_the_root_of_the_formula(rate, margin, n0, n1, data):
     bracket = max(min(rate, alternative - margin), 1e-14), min(max(rate, alternative - margin), 1 - margin - 1e-14)
     expected = brentq(slope, *bracket, xtol=1e-16, rtol=1e-14) if slope(bracket[0]) < 0 < slope(bracket[1]) else None
 
-    found = projection(rate, alternative, margin=margin, weights=(n0, n1))
+    (found,) = projections(rate, (alternative,), margin=margin, weights=(n0, n1))
     assert bracket[0] * (1 - 1e-9) <= found <= bracket[1] + 1e-12
     if expected is not None:
         assert found == pytest.approx(expected, rel=1e-9)
+
+
+edges = st.floats(-9, -0.01).map(lambda power: 10**power)
+
+
+@given(rate=st.one_of(edges, edges.map(lambda x: 1 - x)), margin=edges, n0=edges, n1=edges, data=st.data())
+def test_closed_form_is_as_exact_as_newtons_method_at_the_edges_too(rate, margin, n0, n1, data):
+    choose = data.draw(st.sampled_from([worse_alternatives, not_worse_alternatives]))
+    alternative = data.draw(st.sampled_from(choose(rate, margin)))
+    expected = _iterated(rate, alternative, margin=margin, weights=(n0, n1))
+    if alternative == rate + margin or expected <= 0.0 or expected + margin >= 1.0:
+        return
+
+    (found,) = projections(rate, (alternative,), margin=margin, weights=(n0, n1))
+    assert found == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 def expectation(evidence, n0, n1, p0, p1):
@@ -146,7 +162,7 @@ def test_expectation_is_at_most_one_wherever_the_null_holds(n0, n1, margin, rate
 
 def test_the_bound_is_reached_so_that_the_enumeration_could_fail():
     worse = table(15, 5, rate=0.25, margin=0.2, alternatives=(0.8,))
-    s = projection(0.25, 0.8, margin=0.2, weights=(15, 5))
+    (s,) = projections(0.25, (0.8,), margin=0.2, weights=(15, 5))
 
     assert expectation(worse, 15, 5, s, s + 0.2) == pytest.approx(1.0, abs=1e-12)
     assert expectation(worse, 15, 5, s, s + 0.3) > 1.1
