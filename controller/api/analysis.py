@@ -1,19 +1,20 @@
 """``spec.analysis``: what is compared, and how sure one must be."""
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.json_schema import JsonSchemaValue
 
-from controller.api.later import LATER_BUCKETS, LATER_MEAN, LATER_RATE, LATER_TEXT
+from controller.api.kinds import Distribution, Histogram, Mean, QueryString, Rate, Ratio
 from controller.api.model import ApiModel
 from controller.api.rules import rule
-from controller.api.scalars import DECIMAL_PATTERN, DecimalString, LabelName, PresetName, ShortName, Text
-from controller.api.selectors import SelectorString
-from controller.api.verdicts import Role
+from controller.api.scalars import DECIMAL_PATTERN, DecimalString, Duration, LabelName, PresetName, ShortName, Text
+from controller.api.verdicts import Kind, Role
 
 _SHAPES: Final = ("preset", "ratio", "rate", "mean", "histogram", "distribution", "query")
+_ONE_SHAPE: Final = f"exactly one of {', '.join(_SHAPES)} must be set"
 
 
 def _share(field: str) -> str:
@@ -35,13 +36,6 @@ class Margin(ApiModel):
     )
     def _tolerates_something(self) -> bool:
         return bool(self.absolute) or bool(self.relative)
-
-
-class Ratio(ApiModel):
-    """Two counters: bad requests and all requests."""
-
-    bad: Annotated[SelectorString, Field(description="Counter of the bad ones.")]
-    total: Annotated[SelectorString, Field(description="Counter of all.")]
 
 
 def _require_nothing(schema: JsonSchemaValue) -> None:
@@ -69,6 +63,38 @@ class ArmLabels(ApiModel):
         return self.stable != self.candidate
 
 
+class Superiority(StrEnum):
+    """Whether a Target must be shown to be better than stable before a promotion."""
+
+    REPORTED = "Reported"
+    REQUIRED = "Required"
+
+
+class Noise(StrEnum):
+    """What happens when pods of the same model differ among themselves by more than the margin."""
+
+    WIDEN = "Widen"
+    STRICT = "Strict"
+
+
+class Spending(StrEnum):
+    """How a group-sequential design spends alpha over its looks (Lan and DeMets)."""
+
+    O_BRIEN_FLEMING = "OBrienFleming"
+    POCOCK = "Pocock"
+
+
+class GroupSequential(ApiModel):
+    """A fixed largest sample with few looks, instead of a look at every window."""
+
+    max_requests: Annotated[
+        int,
+        Field(strict=True, ge=100, le=1_000_000_000, description="Judged requests of the candidate at the last look."),
+    ]
+    looks: Annotated[int, Field(strict=True, ge=1, le=50, description="Looks, evenly spread.")] = 5
+    spending: Annotated[Spending, Field(description="How alpha is spent over the looks.")] = Spending.O_BRIEN_FLEMING
+
+
 class Metric(ApiModel):
     """One question that is asked of both arms in every window."""
 
@@ -84,11 +110,14 @@ class Metric(ApiModel):
         PresetName | None, Field(description="Counters of a known model server, for example mlserver/errors.")
     ] = None
     ratio: Annotated[Ratio | None, Field(description="Bad requests over all requests.")] = None
-    rate: Annotated[None, LATER_RATE, Field(description="Not supported yet.")] = None
-    mean: Annotated[None, LATER_MEAN, Field(description="Not supported yet.")] = None
-    histogram: Annotated[None, LATER_BUCKETS, Field(description="Not supported yet.")] = None
-    distribution: Annotated[None, LATER_BUCKETS, Field(description="Not supported yet.")] = None
-    query: Annotated[None, LATER_TEXT, Field(description="Not supported yet.")] = None
+    rate: Annotated[Rate | None, Field(description="Events per exposure.")] = None
+    mean: Annotated[Mean | None, Field(description="A mean of values.")] = None
+    histogram: Annotated[Histogram | None, Field(description="Higher values are worse: latency.")] = None
+    distribution: Annotated[Distribution | None, Field(description="Any change matters: scores, classes.")] = None
+    query: Annotated[
+        QueryString | None,
+        Field(description="PromQL of one arm with {{selector}}; RedFlag and Watch only, where the operator allows it."),
+    ] = None
     margin: Annotated[
         Margin | None, Field(description="How much worse than stable is tolerated. Presets bring a default.")
     ] = None
@@ -102,6 +131,28 @@ class Metric(ApiModel):
         bool | None,
         Field(strict=True, description="The bad series may never have existed. Default: false, true for presets."),
     ] = None
+    weight: Annotated[
+        DecimalString, Field(description="Share in the evidence for a roll-back, in relation to the other metrics.")
+    ] = Decimal(1)
+    superiority: Annotated[
+        Superiority, Field(description="Target: whether a promotion needs proof that the candidate is better.")
+    ] = Superiority.REPORTED
+    slices: Annotated[
+        tuple[LabelName, ...],
+        Field(max_length=3, description="Labels by whose values the ratio is looked at in parts as well."),
+    ] = ()
+    label_delay: Annotated[
+        Duration | None, Field(description="How late labels arrive: requests are judged when they are that old.")
+    ] = None
+    cohort: Annotated[
+        LabelName | None,
+        Field(description="Label of both counters that holds when the prediction was made, in labelDelay's steps."),
+    ] = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the metric is made of; presets are ratios."""
+        return next((kind for kind in Kind if getattr(self, kind.value) is not None), Kind.RATIO)
 
     @field_validator("arms", mode="before")
     @classmethod
@@ -110,40 +161,101 @@ class Metric(ApiModel):
 
     @rule(
         f"[{', '.join(f'has(self.{shape})' for shape in _SHAPES)}].exists_one(x, x)",
-        "exactly one of preset, ratio must be set",
+        _ONE_SHAPE,
     )
     def _one_shape(self) -> bool:
-        return (self.preset is None) != (self.ratio is None)
+        return sum(getattr(self, shape) is not None for shape in _SHAPES) == 1
 
     @rule(
-        "self.role == 'RedFlag' ? has(self.threshold) && has(self.minRequests) "
+        "self.role == 'RedFlag' ? has(self.threshold) && has(self.minRequests) != has(self.query) "
         ": !has(self.threshold) && !has(self.minRequests)",
-        "threshold and minRequests must be set for role RedFlag, and only there",
+        "threshold and minRequests must be set for role RedFlag, and only there (a query has no minRequests)",
     )
     def _threshold_for_red_flags(self) -> bool:
-        given = (self.threshold is not None, self.min_requests is not None)
-        return all(given) if self.role is Role.RED_FLAG else not any(given)
+        if self.role is not Role.RED_FLAG:
+            return self.threshold is None and self.min_requests is None
+        return self.threshold is not None and (self.min_requests is None) == (self.query is not None)
 
     @rule(
-        f"!has(self.threshold) || {_share('self.threshold')}",
+        "self.role != 'RedFlag' || !(has(self.histogram) || has(self.distribution))",
+        "a histogram or distribution has no level that a threshold could be set for: take another role, or a query",
+    )
+    def _red_flags_have_a_level(self) -> bool:
+        return self.role is not Role.RED_FLAG or self.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION)
+
+    @rule(
+        "!has(self.query) || self.role == 'RedFlag' || self.role == 'Watch'",
+        "a query must have role RedFlag or Watch: without counts there is no statistical test",
+    )
+    def _queries_never_gate(self) -> bool:
+        return self.query is None or not self.role.gating
+
+    @rule(
+        f"!has(self.threshold) || has(self.rate) || has(self.mean) || has(self.query) || {_share('self.threshold')}",
         "threshold must be below 1: it is a share of the requests",
     )
     def _threshold_is_a_share(self) -> bool:
-        return self.threshold is None or self.threshold < 1
+        return self.threshold is None or self.kind is not Kind.RATIO or self.threshold < 1
 
     @rule(
-        "has(self.margin) || has(self.preset) || self.role == 'RedFlag'",
+        "has(self.margin) || has(self.preset) || has(self.query) || self.role == 'RedFlag'",
         "margin must be set: how much worse than stable is tolerated",
     )
     def _margin_present(self) -> bool:
-        return self.margin is not None or self.preset is not None or self.role is Role.RED_FLAG
+        spared = self.preset is not None or self.query is not None or self.role is Role.RED_FLAG
+        return self.margin is not None or spared
 
     @rule(
-        f"!has(self.margin) || !has(self.margin.absolute) || {_share('self.margin.absolute')}",
+        "!has(self.margin) || !has(self.margin.absolute) || has(self.rate) || has(self.mean) || "
+        f"{_share('self.margin.absolute')}",
         "margin.absolute must be below 1: it is a share of the requests",
     )
     def _margin_is_a_share(self) -> bool:
-        return self.margin is None or self.margin.absolute is None or self.margin.absolute < 1
+        if self.margin is None or self.margin.absolute is None or self.kind in (Kind.RATE, Kind.MEAN):
+            return True
+        return self.margin.absolute < 1
+
+    @rule(
+        "!has(self.margin) || !has(self.margin.relative) || !(has(self.histogram) || has(self.distribution))",
+        "margin.relative has no meaning for a histogram or distribution: there is no single rate to be relative to",
+    )
+    def _margin_is_absolute_for_buckets(self) -> bool:
+        relative = self.margin is not None and self.margin.relative is not None
+        return not relative or self.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION)
+
+    @rule(
+        "!has(self.margin) || !has(self.query)",
+        "a query has no margin: it is compared with threshold alone",
+    )
+    def _queries_have_no_margin(self) -> bool:
+        return self.margin is None or self.query is None
+
+    @rule(
+        "!has(self.weight) || self.weight.matches('[1-9]')",
+        "weight must be above 0; use role Watch for a metric that decides nothing",
+    )
+    def _weight_counts(self) -> bool:
+        return self.weight > 0
+
+    @rule(
+        "!has(self.superiority) || self.superiority == 'Reported' || self.role == 'Target'",
+        "superiority Required must be set for role Target alone",
+    )
+    def _superiority_for_targets(self) -> bool:
+        return self.superiority is Superiority.REPORTED or self.role is Role.TARGET
+
+    @rule(
+        "has(self.preset) || has(self.ratio) || (!has(self.slices) || self.slices.size() == 0) && "
+        "!has(self.labelDelay) && !has(self.cohort)",
+        "slices, labelDelay and cohort must be set for a ratio or preset alone",
+    )
+    def _parts_of_ratios(self) -> bool:
+        parts = bool(self.slices) or self.label_delay is not None or self.cohort is not None
+        return not parts or self.kind is Kind.RATIO
+
+    @rule("!has(self.cohort) || has(self.labelDelay)", "cohort must come with labelDelay: how old a cohort must be")
+    def _cohorts_ripen(self) -> bool:
+        return self.cohort is None or self.label_delay is not None
 
 
 class PrometheusRef(ApiModel):
@@ -171,7 +283,17 @@ class Analysis(ApiModel):
             "looks and metrics."
         ),
     ] = Decimal("0.05")
-    noise: Annotated[None, LATER_TEXT, Field(description="Not supported yet.")] = None
+    noise: Annotated[
+        Noise,
+        Field(
+            description="Pods of one model differ among themselves by more than the margin: Widen it and say so, or "
+            "Strict (no automatic promotion)."
+        ),
+    ] = Noise.WIDEN
+    group_sequential: Annotated[
+        GroupSequential | None,
+        Field(description="Judge the ratios at few looks up to a fixed largest sample. Default: every window."),
+    ] = None
     metrics: Annotated[
         tuple[Metric, ...],
         Field(

@@ -21,9 +21,6 @@ def _object(**properties: JsonSchemaValue) -> JsonSchemaValue:
 
 LATER_TEXT: Final = Later(_TEXT)
 LATER_NUMBER: Final = Later({"type": "integer"})
-LATER_RATE: Final = Later(_object(count=_TEXT, exposure=_TEXT))
-LATER_MEAN: Final = Later(_object(sum=_TEXT, count=_TEXT, squares=_TEXT))
-LATER_BUCKETS: Final = Later(_object(buckets=_TEXT, label=_TEXT, quantile=_NUMBER))
 LATER_BACKUP: Final = Later(_object(replicas=_NUMBER, keepFor=_TEXT, reverifyEvery=_TEXT, drillEvery=_TEXT))
 LATER_WATCH: Final = Later(_object(weight=_NUMBER, windows=_NUMBER))
 LATER_VERIFY: Final = Later(

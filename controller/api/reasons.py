@@ -53,6 +53,9 @@ class Reason(StrEnum):
     UNKNOWN_PROMETHEUS = "UnknownPrometheus"
     INTERVAL_TOO_SHORT = "IntervalTooShort"
     MARGIN_NOT_RESOLVABLE = "MarginNotResolvable"
+    MARGIN_OUT_OF_REACH = "MarginOutOfReach"
+    NOISE_ABOVE_MARGIN = "NoiseAboveMargin"
+    QUERY_NOT_ALLOWED = "QueryNotAllowed"
 
     # Evidence
     COUNTED = "Counted"
@@ -68,6 +71,17 @@ class Reason(StrEnum):
     WARMING_UP = "WarmingUp"
     TOO_FEW_REQUESTS = "TooFewRequests"
     STABLE_CHANGED = "StableChanged"
+    NOT_A_COUNTER = "NotACounter"
+    EDGES_DIFFER = "EdgesDiffer"
+    NATIVE_HISTOGRAM = "NativeHistogram"
+    TOO_MANY_VALUES = "TooManyValues"
+    QUERY_INVALID = "QueryInvalid"
+    METRIC_LOST = "MetricLost"
+    LABELS_IMMATURE = "LabelsImmature"
+    LABELS_DIFFER = "LabelsDiffer"
+    SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
+    SLICE_WORSE = "SliceWorse"
+    VERDICT_OUT_OF_REACH = "VerdictOutOfReach"
 
     # Red flags
     CRASH_LOOP = "CrashLoop"

@@ -21,6 +21,10 @@ PAGE_WINDOWS: Final = 100
 """Windows on one page."""
 PAGE_DECISIONS: Final = 200
 """Decisions on one page."""
+MOST_BUCKETS: Final = 64
+"""Buckets or classes of a metric that are kept apart."""
+MOST_SLICES: Final = 20
+"""Slices of a metric that are looked at."""
 
 _UNUSED: Final = (
     "(!has(oldSelf.windows) || oldSelf.windows.size() == 0) && "
@@ -31,6 +35,7 @@ _UNUSED: Final = (
 _Name = Annotated[str, Field(max_length=253)]
 _Number = Annotated[str, Field(max_length=32)]
 _Text = Annotated[str, Field(max_length=1024)]
+_Edge = Annotated[str, Field(max_length=64)]
 
 
 def _lasting(*rules: Rule) -> ConfigDict:
@@ -54,13 +59,31 @@ def _only_longer(field: str, longest: int) -> str:
 
 
 class ArmCounts(StatusModel):
-    """One arm's counts in one window; ``effective`` ones are what the judge uses (deflated by the design effect)."""
+    """One arm's counts in one window; ``effective`` ones are what the judge uses (deflated by the design effect).
 
-    total: Annotated[_Number, Field(description="Requests.")]
-    bad: Annotated[_Number, Field(description="Bad ones among them.")]
-    effective_total: Annotated[_Number, Field(description="Requests after deflation.")]
-    effective_bad: Annotated[_Number, Field(description="Bad ones after deflation.")]
+    ``total`` is what the metric is set against: requests of a ratio or of buckets, a rate's exposure, a mean's values.
+    """
+
+    total: Annotated[_Number, Field(description="Requests, exposure or values.")]
+    bad: Annotated[_Number | None, Field(description="Ratio: bad ones. Rate: events.")] = None
+    sum: Annotated[_Number | None, Field(description="Mean: sum of the values.")] = None
+    buckets: Annotated[
+        tuple[_Number, ...] | None,
+        Field(max_length=MOST_BUCKETS, description="Histogram, distribution: requests per bucket, not cumulative."),
+    ] = None
+    value: Annotated[_Number | None, Field(description="Query: its value.")] = None
+    effective_total: Annotated[_Number | None, Field(description="total after deflation.")] = None
+    effective_bad: Annotated[_Number | None, Field(description="bad after deflation.")] = None
     pods: Annotated[int | None, Field(ge=0, description="Pods that were counted.")] = None
+
+
+class SliceCounts(StatusModel):
+    """A part of a ratio metric in one window: the requests with one value of a label."""
+
+    label: Annotated[_Name, Field(description="The label.")]
+    value: Annotated[_Name, Field(description="Its value.")]
+    stable: Annotated[ArmCounts, Field(description="Stable's counts.")]
+    candidate: Annotated[ArmCounts, Field(description="The candidate's counts.")]
 
 
 class Row(StatusModel):
@@ -69,9 +92,23 @@ class Row(StatusModel):
     metric: Annotated[_Name, Field(description="The metric.")]
     stable: Annotated[ArmCounts | None, Field(description="Stable's counts.")] = None
     candidate: Annotated[ArmCounts | None, Field(description="The candidate's counts.")] = None
+    edges: Annotated[
+        tuple[_Edge, ...] | None,
+        Field(max_length=MOST_BUCKETS, description="Upper bounds of the buckets, or names of the classes."),
+    ] = None
+    slices: Annotated[
+        tuple[SliceCounts, ...], Field(max_length=MOST_SLICES, description="The same for parts of the requests.")
+    ] = ()
     bad_seen: Annotated[bool | None, Field(description="Whether any series ever matched the bad selector.")] = None
     skipped: Annotated[Reason | None, Field(description="Why the window does not count for this metric.")] = None
     message: Annotated[_Text, Field(description="What was found, when skipped.")] = ""
+
+
+class RequestCounts(StatusModel):
+    """All requests of both arms in a window, those of pods that warm up included: what the weight is checked with."""
+
+    stable: Annotated[_Number, Field(description="Stable's.")]
+    candidate: Annotated[_Number, Field(description="The candidate's.")]
 
 
 class RecordedWindow(StatusModel):
@@ -83,6 +120,7 @@ class RecordedWindow(StatusModel):
     start: Annotated[Time, Field(description="Its first edge.")]
     end: Annotated[Time, Field(description="Its last edge.")]
     observed_weight: Annotated[_Number | None, Field(description="What the counters saw.")] = None
+    requests: Annotated[RequestCounts | None, Field(description="All requests in it.")] = None
     rows: Annotated[tuple[Row, ...], Field(max_length=20, description="One per metric.")]
 
     @property
@@ -91,15 +129,44 @@ class RecordedWindow(StatusModel):
         return (self.transition, self.number)
 
 
+class FrozenCalibration(StatusModel):
+    """What stable's own history tells about noise, before the epoch (F5, F6b, F12)."""
+
+    source: Annotated[Literal["Measured", "Prior"], Field(description="From history, or too little of it.")]
+    intervals: Annotated[int, Field(ge=0, description="Intervals of history.")] = 0
+    pods: Annotated[int, Field(ge=0, description="Stable's pods in it.")] = 0
+    design_effect: Annotated[
+        _Number, Field(description="Variance of a pod's counts in a window against that of independent requests.")
+    ] = "1"
+    intraclass: Annotated[
+        _Number | None, Field(description="Correlation of the requests of a pod in a window, upper 95 % bound.")
+    ] = None
+    noise_floor: Annotated[_Number, Field(description="Margin below which pods of one model differ.")] = "0"
+    autocorrelation: Annotated[_Number | None, Field(description="Of neighbouring intervals.")] = None
+    message: Annotated[_Text, Field(description="The same in words.")] = ""
+
+
 class FrozenMetric(StatusModel):
     """What was resolved for a metric when the epoch started."""
 
     metric: Annotated[_Name, Field(description="The metric.")]
-    margin: Annotated[_Number, Field(description="Effective margin.")]
-    bad: Annotated[_Text, Field(description="Selector of the bad ones.")]
-    total: Annotated[_Text, Field(description="Selector of all.")]
+    margin: Annotated[_Number, Field(description="Effective margin of the roll-back side.")]
+    promotion_margin: Annotated[
+        _Number | None,
+        Field(description="That of the promotion side, where it is another (noise: Strict)."),
+    ] = None
+    bad: Annotated[_Text | None, Field(description="Ratio: selector of the bad ones.")] = None
+    total: Annotated[_Text | None, Field(description="Ratio: selector of all.")] = None
     history_total: Annotated[_Number | None, Field(description="Stable's requests before the epoch.")] = None
-    history_bad: Annotated[_Number | None, Field(description="Bad ones among them.")] = None
+    history_bad: Annotated[_Number | None, Field(description="Bad ones among them, or events.")] = None
+    history_buckets: Annotated[
+        tuple[_Number, ...] | None, Field(max_length=MOST_BUCKETS, description="Stable's buckets before the epoch.")
+    ] = None
+    edges: Annotated[
+        tuple[_Edge, ...] | None,
+        Field(max_length=MOST_BUCKETS, description="Buckets that both arms have, or names of the classes."),
+    ] = None
+    calibration: Annotated[FrozenCalibration | None, Field(description="Noise between pods.")] = None
 
 
 class FrozenAnalysis(StatusModel):
@@ -113,8 +180,6 @@ class FrozenAnalysis(StatusModel):
     horizon: Annotated[int, Field(ge=2, description="Windows of the deadline: horizon of the restart mixture.")]
     min_requests: Annotated[int, Field(ge=0, description="Judged requests per arm before a promotion.")]
     harm_budget: Annotated[_Number | None, Field(description="Where the strategy sets one.")] = None
-    design_effect: Annotated[_Number, Field(description="Of the counts per pod.")] = "1"
-    noise_floor: Annotated[_Number, Field(description="Of the margin.")] = "0"
     analysis: Annotated[Analysis, Field(description="As the spec had it.")]
     metrics: Annotated[tuple[FrozenMetric, ...], Field(max_length=20, description="As it was resolved.")]
 

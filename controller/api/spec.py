@@ -5,36 +5,60 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controller.api.analysis import Analysis, ArmLabels, Labels, Margin, Metric, PrometheusRef, Ratio
+from controller.api.analysis import (
+    Analysis,
+    ArmLabels,
+    GroupSequential,
+    Labels,
+    Margin,
+    Metric,
+    Noise,
+    PrometheusRef,
+    Spending,
+    Superiority,
+)
+from controller.api.kinds import Better, Bounds, Distribution, Histogram, Mean, Rate, Ratio
 from controller.api.later import LATER_BACKUP, LATER_NUMBER, LATER_TEXT, LATER_VERIFY, LATER_WATCH
 from controller.api.model import ApiModel
 from controller.api.rules import rule
 from controller.api.scalars import ObjectName, ServiceName, Text
 from controller.api.selectors import SelectorString
 from controller.api.strategy import Approval, OnNoData, OnUndecided, Strategy, Weight
-from controller.api.verdicts import Advance, Role
+from controller.api.verdicts import Advance, Kind, Role
 
 __all__ = [
     "Advance",
     "Analysis",
     "Approval",
     "ArmLabels",
+    "Better",
+    "Bounds",
     "CandidateRef",
+    "Distribution",
     "GatewayTraffic",
+    "GroupSequential",
+    "Histogram",
+    "Kind",
     "Labels",
     "Margin",
+    "Mean",
     "Metric",
     "ModelInfo",
     "ModelRolloutSpec",
+    "Noise",
     "OnNoData",
     "OnUndecided",
     "PrometheusRef",
+    "Rate",
     "Ratio",
     "Role",
     "Scale",
     "ServiceTraffic",
+    "Sessions",
+    "Spending",
     "StableRef",
     "Strategy",
+    "Superiority",
     "Traffic",
     "Weight",
 ]
@@ -101,6 +125,13 @@ class ServiceTraffic(ApiModel):
     name: Annotated[ServiceName, Field(description="Service that the clients call.")]
 
 
+class Sessions(StrEnum):
+    """Whether requests are routed one by one."""
+
+    INDEPENDENT = "Independent"
+    STICKY = "Sticky"
+
+
 class Traffic(ApiModel):
     """The one router that splits the requests."""
 
@@ -114,6 +145,13 @@ class Traffic(ApiModel):
         SelectorString | None,
         Field(description="Counter for the observed weight. Default: the first ratio metric's total."),
     ] = None
+    sessions: Annotated[
+        Sessions,
+        Field(
+            description="Independent: requests are routed one by one. Sticky: by session, so that shares vary more "
+            "and a mismatch is looked for between windows."
+        ),
+    ] = Sessions.INDEPENDENT
 
     @rule("has(self.gateway) != has(self.service)", "exactly one router must be set: gateway or service")
     def _one_router(self) -> bool:

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, PlainSerializer
 
 from controller.api.model import StatusModel
 from controller.api.reasons import Action, ConditionType, Phase, Reason
-from controller.api.verdicts import Role, Verdict
+from controller.api.verdicts import Kind, Role, Verdict
 
 
 def format_time(moment: datetime) -> str:
@@ -77,10 +77,20 @@ class EvidenceStatus(StatusModel):
     needed: Annotated[_Number, Field(description="What decides: 1/alpha.")]
 
 
+class SliceStatus(StatusModel):
+    """A part of the requests in which the candidate is worse."""
+
+    label: Annotated[_Name, Field(description="The label.")]
+    value: Annotated[_Name, Field(description="Its value.")]
+    rates: Annotated[ArmPair, Field(description="Share of bad requests per arm in it.")] = ArmPair()
+    evidence: Annotated[_Number, Field(description="For worse than the margin.")]
+
+
 class MetricStatus(StatusModel):
     """What is known about one metric."""
 
     name: Annotated[_Name, Field(description="The metric.")]
+    kind: Annotated[Kind, Field(description="What it is made of.")] = Kind.RATIO
     role: Annotated[Role, Field(description="Its role.")]
     verdict: Annotated[Verdict, Field(description="Its verdict now.")]
     rates: Annotated[ArmPair, Field(description="Share of bad requests per arm, over the judged windows.")] = ArmPair()
@@ -92,7 +102,12 @@ class MetricStatus(StatusModel):
     evidence: Annotated[EvidenceStatus | None, Field(description="Both ways.")] = None
     requests: Annotated[ArmPair, Field(description="Judged requests per arm.")] = ArmPair()
     margin: Annotated[_Number | None, Field(description="Effective margin, frozen for the epoch.")] = None
+    calibration: Annotated[_Text | None, Field(description="Noise between stable's pods, and what follows.")] = None
     forecast: Annotated[_Text | None, Field(description="What is still needed for a verdict.")] = None
+    slices: Annotated[
+        tuple[SliceStatus, ...], Field(max_length=20, description="Parts of the requests in which it is worse.")
+    ] = ()
+    note: Annotated[_Text | None, Field(description="What else is to be known, for example where it differs.")] = None
     state: Annotated[Reason, Field(description="Counted, or why the newest window was not.")] = Reason.NO_WINDOW_YET
 
 
@@ -109,6 +124,8 @@ class AnalysisStatus(StatusModel):
     ] = 0
     held_at: Annotated[int, Field(ge=0, description="Counted windows when the weight began to be held.")] = 0
     verdict: Annotated[Verdict, Field(description="Over all metrics.")] = Verdict.NO_DATA
+    validity: Annotated[_Text | None, Field(description="Why the comparison is invalid, if it is.")] = None
+    forecast: Annotated[_Text | None, Field(description="When a verdict can be expected.")] = None
     metrics: Annotated[
         tuple[MetricStatus, ...],
         Field(

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["Advance", "Role", "Verdict"]
+__all__ = ["Advance", "Kind", "Role", "Verdict"]
 
 
 class Role(StrEnum):
@@ -38,3 +38,14 @@ class Advance(StrEnum):
 
     BUDGETED = "Budgeted"
     FIXED = "Fixed"
+
+
+class Kind(StrEnum):
+    """What a metric is made of."""
+
+    RATIO = "ratio"
+    RATE = "rate"
+    MEAN = "mean"
+    HISTOGRAM = "histogram"
+    DISTRIBUTION = "distribution"
+    QUERY = "query"

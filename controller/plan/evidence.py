@@ -58,7 +58,8 @@ def _window(row: Row) -> WindowLike | None:
 
 
 def _arm(counts: ArmCounts) -> Arm:
-    return Arm(total=float(counts.effective_total), bad=float(counts.effective_bad), requests=float(counts.total))
+    total, bad = counts.effective_total or counts.total, counts.effective_bad or counts.bad or "0"
+    return Arm(total=float(total), bad=float(bad), requests=float(counts.total))
 
 
 def counts(window: RecordedWindow, gating: frozenset[str]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from controller.api.reasons import Reason
 from controller.api.record import RecordedWindow, Row
-from controller.api.verdicts import Role
+from controller.api.verdicts import Kind, Role
 from controller.plan.situation import Situation
 from controller.plan.world import Problem
 
@@ -30,7 +30,8 @@ def _every_request_bad(situation: Situation) -> Problem | None:
     evidence = situation.evidence
     if evidence is None:
         return None
-    decisive = {metric.name for metric in evidence.frozen.analysis.metrics if metric.role is not Role.WATCH}
+    metrics = evidence.frozen.analysis.metrics
+    decisive = {each.name for each in metrics if each.role is not Role.WATCH and each.kind is Kind.RATIO}
     for window in evidence.windows:
         for row in window.rows:
             if row.metric in decisive and row.candidate is not None and _all_bad(row):
@@ -45,8 +46,8 @@ def _all_bad(row: Row) -> bool:
     """Every request of the candidate was bad, and not every one of stable's: an outage of both is no model's fault."""
     if row.candidate is None or row.stable is None:
         return False
-    requests, bad = float(row.candidate.total), float(row.candidate.bad)
-    both = float(row.stable.bad) >= float(row.stable.total) > 0
+    requests, bad = float(row.candidate.total), float(row.candidate.bad or 0)
+    both = float(row.stable.bad or 0) >= float(row.stable.total) > 0
     return requests >= ALL_BAD_REQUESTS and bad >= requests and not both
 
 

@@ -87,8 +87,8 @@ def test_open_page_tells_whose_it_is(keeper: RecordKeeper, cluster: ClusterPort,
 
 def test_who_opens_second_gets_what_the_first_has_fixed(keeper: RecordKeeper, key: RecordKey) -> None:
     keeper.open(key.namespace, page(key))
-    calibrated = page(key).model_copy(update={"frozen": page(key).frozen.model_copy(update={"design_effect": "7"})})
-    assert keeper.open(key.namespace, calibrated).frozen.design_effect == "1"
+    calibrated = page(key).model_copy(update={"frozen": page(key).frozen.model_copy(update={"horizon": 7})})
+    assert keeper.open(key.namespace, calibrated).frozen.horizon != 7
 
 
 def test_unused_page_of_another_trial_is_replaced_and_a_used_one_is_not(keeper: RecordKeeper, key: RecordKey) -> None:
