@@ -6,19 +6,23 @@ mirrored. That takes one null at a time to fail, so the interval misses the trut
 process, at any time and on either side. Bad and good change places for the second side: "below δ" for bad
 requests is "above −δ" for good ones; so one computation serves both.
 
-All δ, sides and alternatives of a window are one numpy array: 660 projections at once.
+A window is only noted; when the bounds are read, all noted windows are folded at once. Numpy computes the 660 bets of
+some windows as one array (windows × sides × bets), by steps that treat each number apart from its neighbours: so it
+does not matter for the last bit how many windows were folded together.
 """
 
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log
 from sys import float_info
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controller.judge._process import Window
 from controller.judge._ratio import (
+    CLOSED_FORM_TOLERANCE,
     MARGIN_FRACTIONS,
     MAX_ITERATIONS,
     ODDS_RATIOS,
@@ -34,6 +38,8 @@ Flags = NDArray[np.bool_]
 
 _DEFAULT_UNIT = 0.01
 _ROUNDING_TOLERANCE = 1e-3
+_AT_ONCE = 8
+"""Windows folded as one array: many enough for numpy, few enough that the allocator keeps the memory it needs."""
 
 
 def difference_grid(margin: float) -> tuple[float, ...]:
@@ -48,9 +54,19 @@ def difference_grid(margin: float) -> tuple[float, ...]:
     return (*(-x for x in reversed(upper)), 0.0, *upper)
 
 
+class _Counts(NamedTuple):
+    """One window: requests and bad ones per arm, and the guess for stable's rate that was made before it."""
+
+    stable: float
+    stable_bad: float
+    candidate: float
+    candidate_bad: float
+    rate: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bets:
-    """The grid laid out as one row: the six alternatives of each δ < 0, then the ten of each δ ≥ 0."""
+    """The grid laid out as one row: six alternatives for all δ < 0, then ten for all δ ≥ 0."""
 
     grid: Floats
     margins: Floats
@@ -58,66 +74,100 @@ class _Bets:
     odds: Floats
 
     def alternatives(self, rates: Floats) -> Floats:
-        """Candidate rates beyond the line, one row per side; the line itself where none is left."""
+        """Candidate rates beyond the line, per window, side and bet; the line itself where none is left."""
         split = self.fractions.size
         lines = rates + self.margins
         near = rates + self.fractions * self.margins[:split]
-        base = np.minimum(lines[:, split:], 1.0 - RATE_FLOOR)
+        base = np.minimum(lines[..., split:], 1.0 - RATE_FLOOR)
         odds = base / (1.0 - base) * self.odds
-        chosen = np.concatenate([near, odds / (1.0 + odds)], axis=1)
+        chosen = np.concatenate([near, odds / (1.0 + odds)], axis=-1)
         beyond: Floats = np.maximum(lines, np.clip(chosen, RATE_FLOOR, 1.0 - RATE_FLOOR))
         return beyond
 
     def evidence(self, logs: Floats) -> Floats:
-        """Log evidence per side and δ.
+        """Log evidence per window, side and δ.
 
         Half is the mean over δ's own alternatives, half the mean of that over all δ' ≥ δ: "above δ'" is "above δ"
         all the more, and the bets of a small δ grow too slowly when the truth is far above it.
         """
         split = self.fractions.size
-        lower = logs[:, :split].reshape(2, -1, len(MARGIN_FRACTIONS))
-        upper = logs[:, split:].reshape(2, -1, len(ODDS_RATIOS))
-        own = np.concatenate([_log_means(lower), _log_means(upper)], axis=1)
-        sums = np.logaddexp.accumulate(own[:, ::-1], axis=1)[:, ::-1]
+        lower = logs[..., :split].reshape(*logs.shape[:-1], len(MARGIN_FRACTIONS), -1)
+        upper = logs[..., split:].reshape(*logs.shape[:-1], len(ODDS_RATIOS), -1)
+        own = np.concatenate([_log_means(lower), _log_means(upper)], axis=-1)
+        sums = np.logaddexp.accumulate(own[..., ::-1], axis=-1)[..., ::-1]
         merged: Floats = np.logaddexp(own, sums - np.log(np.arange(self.grid.size, 0, -1))) - log(2)
         return merged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Folded:
+    """What windows said: log e-values per side and bet, and which δ each side has refuted so far."""
+
+    logs: Floats
+    refuted: Flags
+
+    def after(self, windows: list[_Counts], *, bets: _Bets, alpha: float) -> "_Folded":
+        """The same with more windows in it."""
+        factors = _log_factors(windows, bets=bets)
+        logs = np.cumsum(np.concatenate([self.logs[np.newaxis], factors]), axis=0)[1:]
+        refuted = (bets.evidence(logs) >= -log(alpha)).any(axis=0)
+        return _Folded(logs=logs[-1], refuted=self.refuted | refuted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Noted:
+    """A window that is not folded yet, and the interval before it."""
+
+    before: "DifferenceInterval"
+    counts: _Counts
+
+
+@dataclass(slots=True, eq=False)
 class DifferenceInterval:
     """The running interval; ``update`` returns the next one and leaves this one as it is.
 
     Attributes:
         alpha: error probability of each end.
+        state: what the windows said, or the last one as long as nobody has asked.
     """
 
     alpha: float
-    _bets: _Bets
-    _logs: Floats
-    _refuted: Flags = field(repr=False)
+    _bets: _Bets = field(repr=False)
+    state: _Folded | _Noted = field(repr=False)
 
     @classmethod
     def start(cls, margin: float, alpha: float) -> "DifferenceInterval":
         """Nothing known: from −1 to 1."""
         bets = _bets(margin)
-        logs = np.zeros((2, bets.margins.size))
-        return cls(alpha=alpha, _bets=bets, _logs=logs, _refuted=np.zeros((2, bets.grid.size), dtype=bool))
+        nothing = _Folded(logs=np.zeros((2, bets.margins.size)), refuted=np.zeros((2, bets.grid.size), dtype=bool))
+        return cls(alpha, bets, nothing)
 
     def update(self, window: Window[Arm], rate: float) -> "DifferenceInterval":
         """The interval after a comparable window; ``rate`` is the guess for stable's, made before it."""
-        logs = self._logs + _log_factors(window, rate=rate, bets=self._bets)
-        refuted = self._refuted | (self._bets.evidence(logs) >= -log(self.alpha))
-        logs.setflags(write=False)
-        refuted.setflags(write=False)
-        return DifferenceInterval(alpha=self.alpha, _bets=self._bets, _logs=logs, _refuted=refuted)
+        stable, candidate = window.stable, window.candidate
+        counts = _Counts(stable.total, stable.bad, candidate.total, candidate.bad, rate)
+        return DifferenceInterval(self.alpha, self._bets, _Noted(self, counts))
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Lower and upper bound of candidate's rate minus stable's, in [−1, 1]."""
-        return self._reach(0), -self._reach(1)
+        refuted = self._fold().refuted
+        return self._reach(refuted[0]), -self._reach(refuted[1])
 
-    def _reach(self, side: int) -> float:
-        row = self._refuted[side]
+    def _fold(self) -> _Folded:
+        """Fold what was noted since the last time; this takes the place of the notes."""
+        noted: list[_Counts] = []
+        state = self.state
+        while isinstance(state, _Noted):
+            noted.append(state.counts)
+            state = state.before.state
+        noted.reverse()
+        for first in range(0, len(noted), _AT_ONCE):
+            state = state.after(noted[first : first + _AT_ONCE], bets=self._bets, alpha=self.alpha)
+        self.state = state
+        return state
+
+    def _reach(self, row: Flags) -> float:
         refuted = row.size if row.all() else int(np.argmin(row))
         return float(self._bets.grid[refuted - 1]) if refuted else -1.0
 
@@ -127,61 +177,107 @@ def _bets(margin: float) -> _Bets:
     grid = np.array(difference_grid(margin))
     lower = grid[grid < 0.0]
     upper = grid[lower.size :]
-    margins = np.concatenate([lower.repeat(len(MARGIN_FRACTIONS)), upper.repeat(len(ODDS_RATIOS))])
+    margins = np.concatenate([np.tile(lower, len(MARGIN_FRACTIONS)), np.tile(upper, len(ODDS_RATIOS))])
     return _Bets(
         grid=grid,
         margins=margins,
-        fractions=np.tile(MARGIN_FRACTIONS, lower.size),
-        odds=np.tile(ODDS_RATIOS, upper.size),
+        fractions=np.repeat(MARGIN_FRACTIONS, lower.size),
+        odds=np.repeat(ODDS_RATIOS, upper.size),
     )
 
 
-def _log_factors(window: Window[Arm], *, rate: float, bets: _Bets) -> Floats:
-    n0, n1 = window.stable.total, window.candidate.total
-    bad0 = np.array([[window.stable.bad], [n0 - window.stable.bad]])
-    bad1 = np.array([[window.candidate.bad], [n1 - window.candidate.bad]])
-    rates = np.array([[rate], [1.0 - rate]])
+def _log_factors(windows: list[_Counts], *, bets: _Bets) -> Floats:
+    """Log e-value per window, side (0 counts bad requests, 1 good ones) and bet."""
+    n0, bad0, n1, bad1, rate = (np.array(column).reshape(-1, 1, 1) for column in zip(*windows, strict=True))
+    bads0, bads1, rates = (
+        np.concatenate(sides, axis=1) for sides in ((bad0, n0 - bad0), (bad1, n1 - bad1), (rate, 1.0 - rate))
+    )
     alternatives = bets.alternatives(rates)
-    placed = alternatives > rates + bets.margins
+    below = bets.margins < 0.0
+    placed = (alternatives > rates + bets.margins) & ~(below & _blurred(n1 / alternatives))  # for s1 < θ1, see blur
     with np.errstate(all="ignore"):  # bets that are not placed may be anything
         s0 = _projections(rates, alternatives, margins=bets.margins, weights=(n0, n1), placed=placed)
         s1 = s0 + bets.margins
         logs = (
-            bad1 * np.log(alternatives / s1)
-            + (n1 - bad1) * np.log((1.0 - alternatives) / (1.0 - s1))
-            + bad0 * np.log(rates / s0)
-            + (n0 - bad0) * np.log((1.0 - rates) / (1.0 - s0))
+            bads1 * np.log(alternatives / s1)
+            + (n1 - bads1) * np.log((1.0 - alternatives) / (1.0 - s1))
+            + bads0 * np.log(rates / s0)
+            + (n0 - bads0) * np.log((1.0 - rates) / (1.0 - s0))
         )
-        # As ``rounding`` of the single window; below 0 the margin blurs s1 next to 0 as well.
-        blur = (1.0 - alternatives) / (1.0 - s1) ** 2 + np.where(bets.margins < 0, alternatives / s1**2, 0.0)
-        rounding = n1 * blur * float_info.epsilon
+        # As ``_blurred`` of the single window; below 0 the margin blurs s1 next to 0 as well.
+        blur = (1.0 - alternatives) / (1.0 - s1) ** 2 + np.where(below, alternatives / s1**2, 0.0)
     inside = (s0 > 0.0) & (s0 < 1.0) & (s1 > 0.0) & (s1 < 1.0)
-    return np.where(placed & inside & (rounding <= _ROUNDING_TOLERANCE), logs, 0.0)
+    return np.where(placed & inside & ~_blurred(n1 * blur), logs, 0.0)
+
+
+def _blurred(blur: Floats) -> Flags:
+    """Whether rounding, so much enlarged, moves the expectation too far."""
+    return blur * float_info.epsilon > _ROUNDING_TOLERANCE
 
 
 def _projections(
-    rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[float, float], placed: Flags
+    rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats], placed: Flags
 ) -> Floats:
-    """``projection`` of the single window, for all bets at once; here θ0 < s < θ1 − δ always."""
+    """``projections`` of the single window, for all bets at once; here θ0 < s < θ1 − δ always."""
+    n0, n1 = weights
+    share0, share1 = n0 / (n0 + n1), n1 / (n0 + n1)
+    skew, flank = 1.0 - 2.0 * margins, margins * (1.0 - margins)
+    pull = share1 * (alternatives - margins)
+    centre = (share0 * (skew + rates) + share1 + pull) / 3.0
+    linear = share0 * (rates * skew - flank) + pull
+    square = centre * centre
+    spread = square - linear / 3.0
+    radius = np.sqrt(spread)
+    sine = (share0 * rates * flank / 2.0 - centre * (square - linear / 2.0)) / (spread * radius)
+    s: Floats = centre + 2.0 * radius * np.sin(np.arcsin(sine) / 3.0)
+    step = _newton_steps(s, rates, alternatives, margins=margins, weights=weights)
+    s -= step
+    s1 = s + margins
+    room = np.minimum(np.minimum(s, s1), 1.0 - np.maximum(s, s1))
+    inexact = np.nonzero(placed & ~(np.abs(step) <= CLOSED_FORM_TOLERANCE * room))
+    if inexact[0].size:
+        window, side, bet = inexact
+        s[inexact] = _iterated(
+            rates[window, side, 0],
+            alternatives[inexact],
+            margins=margins[bet],
+            weights=(n0[window, 0, 0], n1[window, 0, 0]),
+        )
+    return s
+
+
+def _newton_steps(
+    s: Floats, rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats]
+) -> Floats:
+    n0, n1 = weights
+    s1 = s + margins
+    variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
+    from_rate, from_alternative = n0 * (s - rates), n1 * (s1 - alternatives)
+    slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+    steps: Floats = (from_rate * variance1 + from_alternative * variance0) / slope
+    return steps
+
+
+def _iterated(rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats]) -> Floats:
+    """``_iterated`` of the single window for many; each number stops by itself, whatever the others do."""
     n0, n1 = weights
     shifted = alternatives - margins
     low = np.maximum(rates, -margins)
     high = np.minimum(shifted, 1.0 - np.maximum(margins, 0.0))
     inflection = (n0 * (1.0 - 2.0 * margins + rates) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
     s: Floats = np.minimum(np.maximum(inflection, low), high)
+    moving = np.ones(s.shape, dtype=bool)
     for _ in range(MAX_ITERATIONS):
-        s1 = s + margins
-        variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
-        from_rate, from_alternative = n0 * (s - rates), n1 * (s - shifted)
-        slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
-        step = (from_rate * variance1 + from_alternative * variance0) / slope
+        step = np.where(moving, _newton_steps(s, rates, alternatives, margins=margins, weights=weights), 0.0)
         s = s - step
-        if (np.abs(step) <= STEP_TOLERANCE * s)[placed].all():
+        moving &= np.abs(step) > STEP_TOLERANCE * s
+        if not moving.any():
             break
     return s
 
 
 def _log_means(logs: Floats) -> Floats:
-    largest = logs.max(axis=2, keepdims=True)
-    means: Floats = largest[:, :, 0] + np.log(np.exp(logs - largest).mean(axis=2))
+    """Logarithm of the mean over the last axis but one of the numbers whose logarithms are given."""
+    largest = logs.max(axis=-2)
+    means: Floats = largest + np.log(np.exp(logs - largest[..., np.newaxis, :]).mean(axis=-2))
     return means
