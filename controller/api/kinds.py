@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from controller.api.model import ApiModel
 from controller.api.rules import rule
-from controller.api.scalars import DecimalString, LabelName, described
+from controller.api.scalars import DECIMAL_PATTERN, DecimalString, LabelName, described
 from controller.api.selectors import SelectorString
 from controller.api.verdicts import Kind
 
@@ -51,7 +51,10 @@ class Bounds(ApiModel):
     low: Annotated[DecimalString, Field(description="Lowest value there can be.")] = Decimal(0)
     high: Annotated[DecimalString, Field(description="Highest value there can be.")]
 
-    @rule("double(self.low) < double(self.high)", "bounds must have a low that is below high")
+    @rule(
+        f"![self.low, self.high].all(x, x.matches(r'''{DECIMAL_PATTERN}''')) || double(self.low) < double(self.high)",
+        "bounds must have a low that is below high",
+    )
     def _some_room(self) -> bool:
         return self.low < self.high
 

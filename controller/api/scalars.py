@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 from controller.api.rules import VALIDATIONS, Rule
 
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
-DECIMAL_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,12})?$"
+DECIMAL_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,12})?$"
 LONGEST: Final = timedelta(hours=8760)
 """The longest duration: a year. Whoever writes more has mistaken the unit."""
 
@@ -104,7 +104,7 @@ DecimalString = Annotated[
     Decimal,
     BeforeValidator(parse_decimal),
     PlainSerializer(format_decimal, return_type=str),
-    WithJsonSchema(described(matches(DECIMAL_PATTERN), _DECIMAL_MESSAGE, longest=24)),
+    WithJsonSchema(described(matches(DECIMAL_PATTERN), _DECIMAL_MESSAGE, longest=28)),
 ]
 """A non-negative number, written as a string so that it is exact."""
 
@@ -112,7 +112,7 @@ OptionalDecimal = Annotated[
     Decimal | None,
     BeforeValidator(lambda text: None if text in ("", None) else parse_decimal(text)),
     PlainSerializer(lambda value: None if value is None else format_decimal(value), return_type=str | None),
-    WithJsonSchema(described(f"self == '' || {matches(DECIMAL_PATTERN)}", _DECIMAL_MESSAGE, longest=24)),
+    WithJsonSchema(described(f"self == '' || {matches(DECIMAL_PATTERN)}", _DECIMAL_MESSAGE, longest=28)),
 ]
 """A decimal string whose empty form means absent."""
 

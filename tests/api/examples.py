@@ -29,6 +29,31 @@ SMALLEST: Final[Json] = {
 }
 """The smallest useful spec of the documentation."""
 
+KINDS: Final[Mapping[str, Json]] = {
+    "rate": {
+        "rate": {"count": "exceptions_total", "exposure": "requests_total"},
+        "margin": {"relative": "0.2"},
+    },
+    "mean": {
+        "mean": {"sum": "request_cost_sum", "count": "request_cost_count"},
+        "margin": {"absolute": "2.5"},
+    },
+    "histogram": {
+        "histogram": {"buckets": "request_duration_seconds_bucket"},
+        "margin": {"absolute": "0.02"},
+    },
+    "distribution": {
+        "distribution": {"buckets": "predictions_total", "label": "class"},
+        "margin": {"absolute": "0.05"},
+    },
+    "query": {
+        "query": "max(gpu_memory_used_bytes{{{selector}}})",
+        "role": "RedFlag",
+        "threshold": "8000000000",
+    },
+}
+"""The smallest useful metric of each kind but the ratio, without its name."""
+
 ERRORS: Final = "analysis.metrics.0"
 ACCURACY: Final = "analysis.metrics.1"
 
@@ -75,7 +100,7 @@ class Refused:
 
 
 _ROUTER = "exactly one router must be set: gateway or service"
-_SHAPE = "exactly one of preset, ratio must be set"
+_SHAPE = "exactly one of preset, ratio, rate, mean, histogram, distribution, query must be set"
 _STEPS = "steps must ascend, for example [5, 10, 25, 50]"
 _DURATION = "must be a duration such as 30s, 10m or 1h30m, at most 8760h"
 _DECIMAL = 'must be a decimal number in quotes such as "0.05"'
@@ -84,6 +109,7 @@ _SELECTOR = "must be a plain PromQL selector"
 _RED_FLAG = "threshold and minRequests must be set for role RedFlag, and only there"
 _MARGIN = "margin must have absolute, relative or both, and one of them above 0"
 _ARMS = "arms must have label, stable and candidate, with different values for both, or be empty"
+_PLACE = "must hold {{selector}} inside of braces"
 _LATER = "this field is not supported yet; remove it"
 _TYPE = "must be of type"
 _UNKNOWN = "Extra inputs are not permitted"
@@ -107,9 +133,18 @@ def _later(field: str, value: object) -> Refused:
     return Refused(f"{field} set", {field: value}, field, _LATER)
 
 
-def _later_metric(shape: str, value: object) -> Refused:
-    changes = {f"{ACCURACY}.ratio": ABSENT, f"{ACCURACY}.{shape}": value}
-    return Refused(f"metric of kind {shape}", changes, f"analysis.metrics[1].{shape}", _LATER)
+def _of_kind(mistake: str, metric: Mapping[str, Any], *, field: str = "", message: str, offline: str = "") -> Refused:
+    """A third metric, so that the others still decide; ``field`` is below it."""
+    place = f"analysis.metrics[2].{field}".rstrip(".")
+    changes = {"analysis.metrics": [*SMALLEST["analysis"]["metrics"], {"name": "third", **metric}]}
+    return Refused(mistake, changes, place, message, offline)
+
+
+def _no_selector(kind: str, counter: str) -> Refused:
+    """A function where a kind of metric expects a plain selector."""
+    metric = copy.deepcopy(KINDS[kind])
+    metric[kind][counter] = f"rate({metric[kind][counter]}[1m])"
+    return _of_kind(f"rate() as {counter} of a {kind}", metric, field=f"{kind}.{counter}", message=_SELECTOR)
 
 
 _WHOLE: Final = (
@@ -215,6 +250,143 @@ _METRICS: Final = (
     _selector("matcher in single quotes", "a_total{code='500'}"),
 )
 
+_KINDS: Final = (
+    *(_no_selector("rate", counter) for counter in ("count", "exposure")),
+    *(_no_selector("mean", counter) for counter in ("sum", "count")),
+    _no_selector("histogram", "buckets"),
+    _no_selector("distribution", "buckets"),
+    _of_kind("two kinds", {**KINDS["rate"], **KINDS["mean"]}, message=_SHAPE),
+    _of_kind(
+        "rate without exposure",
+        {**KINDS["rate"], "rate": {"count": "exceptions_total"}},
+        field="rate.exposure",
+        message="Required value",
+        offline="Field required",
+    ),
+    _of_kind("rate without margin", {"rate": KINDS["rate"]["rate"]}, message="margin must be set"),
+    _of_kind("mean without margin", {"mean": KINDS["mean"]["mean"]}, message="margin must be set"),
+    *(
+        _of_kind(
+            f"bounds from {low} to {high}",
+            {"mean": {**KINDS["mean"]["mean"], "bounds": {"low": low, "high": high}}, "margin": {"absolute": "0.1"}},
+            field="mean.bounds",
+            message="bounds must have a low that is below high",
+        )
+        for low, high in (("1", "1"), ("2", "1"))
+    ),
+    _of_kind(
+        "bounds in words",
+        {**KINDS["mean"], "mean": {**KINDS["mean"]["mean"], "bounds": {"high": "much"}}},
+        field="mean.bounds.high",
+        message=_DECIMAL,
+    ),
+    _of_kind(
+        "unknown direction",
+        {**KINDS["mean"], "mean": {**KINDS["mean"]["mean"], "better": "Up"}},
+        field="mean.better",
+        message="Unsupported value",
+        offline="'Lower'",
+    ),
+    _of_kind(
+        "RedFlag of a mean without minRequests",
+        {"mean": KINDS["mean"]["mean"], "role": "RedFlag", "threshold": "7"},
+        message=_RED_FLAG,
+    ),
+    *(
+        _of_kind(
+            f"RedFlag of a {kind}",
+            {kind: KINDS[kind][kind], "role": "RedFlag", "threshold": "0.5", "minRequests": 10},
+            message="a histogram or distribution has no level that a threshold could be set for",
+        )
+        for kind in ("histogram", "distribution")
+    ),
+    *(
+        _of_kind(
+            f"relative margin of a {kind}",
+            {**KINDS[kind], "margin": {"absolute": "0.02", "relative": "0.5"}},
+            message="margin.relative has no meaning for a histogram or distribution",
+        )
+        for kind in ("histogram", "distribution")
+    ),
+    _of_kind(
+        "margin of a histogram in percent",
+        {**KINDS["histogram"], "margin": {"absolute": "2"}},
+        message="margin.absolute must be below 1",
+    ),
+    _of_kind(
+        "class label of no Prometheus",
+        {**KINDS["distribution"], "distribution": {"buckets": "predictions_total", "label": "the class"}},
+        field="distribution.label",
+        message="Prometheus label name",
+    ),
+    _of_kind("query without place", {**KINDS["query"], "query": "max(gpu_memory)"}, field="query", message=_PLACE),
+    _of_kind(
+        "query that decides",
+        {"query": KINDS["query"]["query"], "role": "Guardrail"},
+        message="a query must have role RedFlag or Watch",
+    ),
+    _of_kind("query with minRequests", {**KINDS["query"], "minRequests": 10}, message=_RED_FLAG),
+    _of_kind(
+        "query with a margin",
+        {**KINDS["query"], "margin": {"absolute": "0.1"}},
+        message="a query has no margin: it is compared with threshold alone",
+    ),
+)
+
+_POLICY: Final = (
+    Refused("weight 0", {f"{ERRORS}.weight": "0.0"}, "analysis.metrics[0]", "weight must be above 0"),
+    Refused("float weight", {f"{ERRORS}.weight": 0.5}, "analysis.metrics[0].weight", _TYPE, _DECIMAL),
+    Refused(
+        "superiority of a Guardrail",
+        {f"{ERRORS}.superiority": "Required"},
+        "analysis.metrics[0]",
+        "superiority Required must be set for role Target alone",
+    ),
+    *(
+        _of_kind(
+            f"{field} of a mean",
+            {**KINDS["mean"], field: value},
+            message="slices, labelDelay and cohort must be set for a ratio or preset alone",
+        )
+        for field, value in (("slices", ["tenant"]), ("labelDelay", "10m"))
+    ),
+    Refused(
+        "cohort without labelDelay",
+        {f"{ACCURACY}.cohort": "predicted_at"},
+        "analysis.metrics[1]",
+        "cohort must come with labelDelay",
+    ),
+    Refused(
+        "four slices",
+        {f"{ACCURACY}.slices": ["a", "b", "c", "d"]},
+        "analysis.metrics[1].slices",
+        "must have at most 3 items",
+        "at most 3 items",
+    ),
+    Refused("unknown noise", {"analysis.noise": "Loud"}, "analysis.noise", "Unsupported value", "'Widen'"),
+    Refused(
+        "group-sequential without a largest sample",
+        {"analysis.groupSequential": {"looks": 5}},
+        "analysis.groupSequential.maxRequests",
+        "Required value",
+        "Field required",
+    ),
+    Refused(
+        "group-sequential without looks",
+        {"analysis.groupSequential": {"maxRequests": 10000, "looks": 0}},
+        "analysis.groupSequential.looks",
+        "greater than or equal to 1",
+    ),
+    Refused(
+        "unknown spending",
+        {"analysis.groupSequential": {"maxRequests": 10000, "spending": "All"}},
+        "analysis.groupSequential.spending",
+        "Unsupported value",
+        "'OBrienFleming'",
+    ),
+    Refused("unknown sessions", {"traffic.sessions": "Some"}, "traffic.sessions", "Unsupported value", "'Sticky'"),
+)
+
 _NOT_YET: Final = (
     _later("verify", {"smoke": {"latency": "100ms"}}),
     _later("verify", {"pipeline": [{"cronJob": "train"}]}),
@@ -224,13 +396,7 @@ _NOT_YET: Final = (
     _later("watch", {"weight": 5, "windows": 100}),
     _later("model.protocol", "OpenInference"),
     _later("model.port", 8080),
-    _later("analysis.noise", "Widen"),
-    _later_metric("rate", {"count": "retries_total", "exposure": "requests_total"}),
-    _later_metric("mean", {"sum": "score_sum", "count": "score_count"}),
-    _later_metric("histogram", {"buckets": "latency_bucket", "quantile": "0.95"}),
-    _later_metric("distribution", {"buckets": "score_bucket"}),
-    _later_metric("query", "sum(x{{selector}})"),
 )
 
-REFUSED: Final[tuple[Refused, ...]] = (*_WHOLE, *_STRATEGY, *_ANALYSIS, *_METRICS, *_NOT_YET)
+REFUSED: Final[tuple[Refused, ...]] = (*_WHOLE, *_STRATEGY, *_ANALYSIS, *_METRICS, *_KINDS, *_POLICY, *_NOT_YET)
 """Every mistake that admission can tell."""

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.api.examples import REFUSED, SMALLEST, Refused, changed, rollout
+from tests.api.examples import KINDS, REFUSED, SMALLEST, Refused, changed, rollout
 from tests.controlplane.conftest import Kubectl, Refusal
 
 pytestmark = pytest.mark.controlplane
 
 Json = dict[str, Any]
+
+DEFAULTS = {"mean": {"better": "Lower"}, "distribution": {"floor": "0.1"}}
+"""What the API server adds to a kind's counters."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_the_smallest_rollout_shows_its_whole_policy(kubectl: Kubectl) -> None:
         **SMALLEST,
         "suspend": False,
         "historyLimit": 10,
-        "traffic": {"gateway": {"httpRoute": "fraud", "sectionName": ""}},
+        "traffic": {"gateway": {"httpRoute": "fraud", "sectionName": ""}, "sessions": "Independent"},
         "strategy": {
             "steps": [5, 10, 25, 50],
             "advance": "Budgeted",
@@ -69,7 +72,11 @@ def test_the_smallest_rollout_shows_its_whole_policy(kubectl: Kubectl) -> None:
             "prometheus": {"name": "default"},
             "labels": {"namespace": "namespace", "pod": "pod"},
             "alpha": "0.05",
-            "metrics": [{"role": "Guardrail", **metric} for metric in SMALLEST["analysis"]["metrics"]],
+            "noise": "Widen",
+            "metrics": [
+                {"role": "Guardrail", "weight": "1", "superiority": "Reported", "slices": [], **metric}
+                for metric in SMALLEST["analysis"]["metrics"]
+            ],
         },
     }
 
@@ -86,6 +93,12 @@ def test_the_smallest_rollout_shows_its_whole_policy(kubectl: Kubectl) -> None:
         {"analysis.metrics.0.arms": {}},
         {"analysis.metrics.0.margin": {"absolute": "0", "relative": "0.5"}},
         {"analysis.metrics.1.ratio.total": '{__name__=~"a_(b|c)_total",le!~"x\\"y",}'},
+        {"analysis.metrics.1.weight": "0.25", "analysis.noise": "Strict"},
+        {"analysis.metrics.1.role": "Target", "analysis.metrics.1.superiority": "Required"},
+        {"analysis.metrics.1.slices": ["tenant", "region"]},
+        {"analysis.metrics.1.labelDelay": "10m", "analysis.metrics.1.cohort": "predicted_at"},
+        {"analysis.groupSequential": {"maxRequests": 100000, "looks": 10, "spending": "Pocock"}},
+        {"traffic.sessions": "Sticky"},
         {"traffic": {"service": {"name": "fraud"}}},
         {"traffic": {"service": {"name": "fraud"}}, "candidate.service": "fraud-v1"},
     ],
@@ -96,6 +109,22 @@ def test_what_makes_sense_is_accepted(shared: Kubectl, changes: Json) -> None:
     if changes.get("candidate") is ...:
         del spec["candidate"]
     shared("create", "--dry-run=server", "--filename=-", stdin=json.dumps(rollout(spec)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_metric_is_accepted(shared: Kubectl, kind: str) -> None:
+    metrics = [*SMALLEST["analysis"]["metrics"], {"name": "third", **KINDS[kind]}]
+    body = rollout(changed({"analysis.metrics": metrics}))
+    stored = json.loads(shared("create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(body)))
+    given, found = KINDS[kind][kind], stored["spec"]["analysis"]["metrics"][2][kind]
+    assert found == (given if isinstance(given, str) else DEFAULTS.get(kind, {}) | given)
+
+
+def test_as_many_metrics_as_there_may_be_are_accepted(shared: Kubectl) -> None:
+    metrics = [{"name": f"number-{number}", **metric} for number, metric in enumerate(list(KINDS.values()) * 4)]
+    shared(
+        "create", "--dry-run=server", "--filename=-", stdin=json.dumps(rollout(changed({"analysis.metrics": metrics})))
+    )
 
 
 def test_columns_tell_how_far_a_rollout_is(kubectl: Kubectl) -> None:
