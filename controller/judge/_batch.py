@@ -65,6 +65,10 @@ class BatchTest(Protocol):
         """What is the same in all runs; its margin is the one before calibration."""
 
     @property
+    def margins(self) -> Floats:
+        """Effective margin per run."""
+
+    @property
     def runs(self) -> int:
         """How many runs there are."""
 

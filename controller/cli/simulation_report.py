@@ -1,0 +1,115 @@
+"""What came out of a simulation, for people and for programs."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from scipy.special import betaincinv
+
+from controller.cli.scenarios import Scenario
+from controller.cli.simulation import Ending, Outcomes, Plan
+
+__all__ = ["as_json", "as_text", "share_bounds"]
+
+_ENDINGS: Final[Mapping[str, int]] = {
+    "rolledBack": Ending.ROLLED_BACK,
+    "promoted": Ending.PROMOTED,
+    "undecided": Ending.UNDECIDED,
+}
+_CONFIDENCE: Final = 0.95
+
+
+def share_bounds(count: int, total: int, *, confidence: float = _CONFIDENCE) -> tuple[float, float]:
+    """Bounds of a probability of which ``count`` of ``total`` trials came true (Clopper and Pearson)."""
+    tail = (1.0 - confidence) / 2
+    low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, tail))
+    high = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1.0 - tail))
+    return low, high
+
+
+def as_json(chosen: Sequence[Scenario], outcomes: Sequence[Outcomes], *, seed: int) -> str:
+    """One object with a list of scenarios; windows and requests count until the end of a run."""
+    plan = chosen[0].plan
+    report = {
+        "seed": seed,
+        "runs": int(outcomes[0].endings.size),
+        "windows": plan.windows,
+        "alpha": plan.alpha,
+        "steps": plan.steps,
+        "scenarios": [_scenario_as_json(*each) for each in zip(chosen, outcomes, strict=True)],
+    }
+    return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _scenario_as_json(scenario: Scenario, outcomes: Outcomes) -> dict[str, object]:
+    metrics = [
+        {
+            "name": each.test.name,
+            "rate": each.traffic.base,
+            "candidateRate": float(each.traffic.effect.on(np.array([each.traffic.base]))[0]),
+            "margin": float(np.median(outcomes.margins[each.test.name])),
+        }
+        for each in scenario.plan.metrics
+    ]
+    endings = {name: _ending_as_json(outcomes, ending) for name, ending in _ENDINGS.items()}
+    return {"name": scenario.name, "metrics": metrics, **endings}
+
+
+def _ending_as_json(outcomes: Outcomes, ending: int) -> dict[str, object]:
+    runs = outcomes.endings == ending
+    count, total = int(runs.sum()), runs.size
+    return {
+        "share": count / total,
+        "bounds": share_bounds(count, total),
+        "windows": _spread(outcomes.windows[runs].astype(np.float64)),
+        "candidateRequests": _spread(outcomes.requests[runs]),
+    }
+
+
+def _spread(numbers: "np.typing.NDArray[np.float64]") -> dict[str, float] | None:
+    if not numbers.size:
+        return None
+    return {"mean": float(numbers.mean()), "median": float(np.median(numbers)), "p90": float(np.quantile(numbers, 0.9))}
+
+
+def as_text(chosen: Sequence[Scenario], outcomes: Sequence[Outcomes], *, seed: int) -> str:
+    """What was simulated, and a line per scenario."""
+    plan = chosen[0].plan
+    lines = [*_heading(plan, outcomes[0], seed=seed), ""]
+    width = max(len(scenario.name) for scenario in chosen)
+    lines.append(
+        f"{'scenario':<{width}}  {'rolled back':>22}  {'promoted':>22}  {'undecided':>22}"
+        f"  {'windows':>7}  {'candidate requests':>18}"
+    )
+    for scenario, each in zip(chosen, outcomes, strict=True):
+        cells = "  ".join(f"{_share(each, ending):>22}" for ending in _ENDINGS.values())
+        means = f"{each.windows.mean():>7.1f}  {each.requests.mean():>18.0f}"
+        lines.append(f"{scenario.name:<{width}}  {cells}  {means}")
+    lines += [
+        "",
+        "in brackets: bounds of the probability, 95 % sure; windows and requests: mean until the end of a run",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(plan: Plan, outcomes: Outcomes, *, seed: int) -> Iterator[str]:
+    steps = ", ".join(str(step) for step in plan.steps)
+    yield (
+        f"{outcomes.endings.size} runs of at most {plan.windows} windows, seed {seed}; "
+        f"steps {steps} % ({plan.advance}); alpha {plan.alpha:.4g} per side"
+    )
+    for each in plan.metrics:
+        margins = outcomes.margins[each.test.name]
+        asked = max(each.test.margin, each.relative_margin * each.traffic.base)
+        widened = "" if np.median(margins) <= asked * 1.001 else " (widened to the noise floor)"
+        yield (
+            f"  {each.test.name}: {each.test.role}, stable's rate {each.traffic.base:.4g}, "
+            f"margin {np.median(margins):.4g}{widened}, {each.traffic.requests:.0f} requests per window"
+        )
+
+
+def _share(outcomes: Outcomes, ending: int) -> str:
+    runs = outcomes.endings == ending
+    low, high = share_bounds(int(runs.sum()), runs.size)
+    return f"{runs.mean():.1%} ({low:.1%}–{high:.1%})"
