@@ -5,10 +5,25 @@ verdict go out. Everything is oriented "bad = 1": a higher rate is worse. Eviden
 hypothesis it speaks against it exceeds 1/α with probability at most α, however often one looks.
 
 Sources are named with the formulas, F1 to F12: ``_ratio`` holds one window of a ratio metric, ``_mixture`` how
-windows add up, ``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch, ``_split`` the
+windows add up, ``_calibration`` what stable's own history tells of noise (``_scatter``, ``_dispersion``),
+``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch, ``_split`` the
 arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 """
 
+from controller.judge._calibration import (
+    FEWEST_INTERVALS,
+    BucketHistory,
+    Calibration,
+    PodHistory,
+    Pods,
+    batch_length,
+    calibrate_buckets,
+    calibrate_classes,
+    calibrate_means,
+    calibrate_rates,
+    calibrate_shares,
+)
+from controller.judge._dispersion import Dispersion
 from controller.judge._evidence import ALARM, Evidence
 from controller.judge._margin import alpha_for_attempt, forecast_requests, resolve_margin
 from controller.judge._process import MetricTest, PerArm, Window, WindowLike
@@ -21,12 +36,18 @@ from controller.judge._windows_file import read_windows_file
 
 __all__ = [
     "ALARM",
+    "FEWEST_INTERVALS",
     "Arm",
+    "BucketHistory",
+    "Calibration",
     "Case",
+    "Dispersion",
     "Evidence",
     "History",
     "MetricTest",
     "PerArm",
+    "PodHistory",
+    "Pods",
     "RatioTest",
     "Replay",
     "SampleRatio",
@@ -35,6 +56,12 @@ __all__ = [
     "Window",
     "WindowLike",
     "alpha_for_attempt",
+    "batch_length",
+    "calibrate_buckets",
+    "calibrate_classes",
+    "calibrate_means",
+    "calibrate_rates",
+    "calibrate_shares",
     "forecast_requests",
     "read_windows_file",
     "resolve_margin",
