@@ -29,6 +29,8 @@ __all__ = ["Ending", "Outcomes", "Plan", "PlannedMetric", "simulate"]
 
 Numbers = NDArray[np.int64]
 
+_LARGEST_MARGIN = 0.99
+
 
 class Ending:
     """How a run ended, as a number for arrays."""
@@ -125,10 +127,11 @@ class _Metric:
         self.name = planned.test.name
         model = planned.traffic
         self._stream = Stream.start(model, runs=runs, rng=rng)
-        self._calibration = BatchCalibration.measured(
-            self._stream.history(plan.history), stable_pods=model.stable_pods, candidate_pods=model.candidate_pods
+        history = self._stream.history(plan.history)
+        self._calibration = BatchCalibration.of_shares(
+            history, stable_pods=model.stable_pods, candidate_pods=model.candidate_pods
         )
-        self.test: BatchTest = _test(planned, self._calibration)
+        self.test: BatchTest = _test(planned, self._calibration, history)
 
     def window(self, number: int, weights: Floats) -> BatchWindow:
         """The window's effective counts."""
@@ -220,27 +223,21 @@ class _Rollouts:
         return self._ended
 
 
-def _test(planned: PlannedMetric, calibration: BatchCalibration) -> BatchTest:
-    known = calibration.total > 0.0
-    rates = np.where(known, calibration.bad / np.where(known, calibration.total, 1.0), 0.0)
-    margins = np.maximum(planned.test.margin, planned.relative_margin * rates)
-    return RatioBatchTest(
-        metric=planned.test,
-        margins=np.minimum(np.maximum(margins, calibration.noise_floor), _LARGEST_MARGIN),
-        history_total=calibration.total,
-        history_bad=calibration.bad,
-    )
+def _test(planned: PlannedMetric, calibration: BatchCalibration, history: PodCounts) -> BatchTest:
+    effective = calibration.effective(history)
+    total, bad = effective.total.sum(axis=0), effective.bad.sum(axis=0)
+    rates = bad / np.where(total > 0.0, total, 1.0)
+    asked = np.maximum(planned.test.margin, planned.relative_margin * rates)
+    margins = np.minimum(np.maximum(asked, calibration.noise_floor), _LARGEST_MARGIN)
+    return RatioBatchTest(metric=planned.test, margins=margins, history_total=total, history_bad=bad)
 
 
 def _window(stable: PodCounts, candidate: PodCounts, *, raw: tuple[PodCounts, PodCounts]) -> BatchWindow:
     return BatchWindow(
-        stable_total=stable.total.sum(axis=0),
-        stable_bad=stable.bad.sum(axis=0),
-        candidate_total=candidate.total.sum(axis=0),
-        candidate_bad=candidate.bad.sum(axis=0),
+        stable_total=stable.total,
+        stable_bad=stable.bad,
+        candidate_total=candidate.total,
+        candidate_bad=candidate.bad,
         stable_requests=raw[0].total.sum(axis=0),
         candidate_requests=raw[1].total.sum(axis=0),
     )
-
-
-_LARGEST_MARGIN = 0.99

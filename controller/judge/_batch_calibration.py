@@ -1,101 +1,161 @@
-"""Calibration of many runs side by side from the simulated history of stable's pods (F5, F12)."""
+"""Calibration of many runs side by side: ``calibrate_shares`` and ``calibrate_rates`` with arrays (F5, F6b, F12)."""
 
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
+from controller.judge._calibration import FEWEST_INTERVALS, PRIOR_DESIGN_EFFECT
+from controller.judge._scatter import QUANTILE
 from controller.judge._vector import Flags, Floats
 
 __all__ = ["BatchCalibration", "PodCounts"]
 
-PRIOR_DESIGN_EFFECT = 2.0
-"""Assumed where the history is too short to measure one."""
-
-_FEWEST_INTERVALS = 50
-_QUANTILE = 1.645
+_LARGEST_AUTOCORRELATION = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PodCounts:
-    """Requests and bad ones of an arm's pods; the last axis is the run, the one before it the pod."""
+    """Requests (or exposure) and bad ones (or events) of pods; the last axis is the run, the one before it the pod."""
 
     total: Floats
     bad: Floats
+
+    def summed(self) -> "PodCounts":
+        """Of all pods together."""
+        return PodCounts(self.total.sum(axis=-2), self.bad.sum(axis=-2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchCalibration:
-    """What stable's history says about the noise of its pods, per run.
+    """What is allowed for noise in each run.
 
     Attributes:
-        intraclass: correlation of the requests of one pod in one interval (ρ of F5); NaN where the prior applies.
-        noise_floor: the difference of the arms' rates that their pods make by chance (F12).
-        total: effective requests in the history.
-        bad: effective bad ones among them.
+        intraclass: correlation of a pod's requests in a window; NaN where history says too little and the prior holds.
+        noise_floor: margin below which the arms differ by their pods alone, in the unit of the margin.
+        alone: size of a cell that cannot scatter more than independent requests: one request; 0 for an exposure.
     """
 
     intraclass: Floats
     noise_floor: Floats
-    total: Floats
-    bad: Floats
+    alone: float
 
     @classmethod
-    def measured(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
-        """Calibrate on counts of shape (intervals, pods, runs); the prior where there are too few of them."""
-        intervals, pods, runs = history.total.shape
-        if intervals < _FEWEST_INTERVALS or pods < 2:
-            unknown = np.full(runs, np.nan)
-            total, bad = (counts.sum(axis=(0, 1)) / PRIOR_DESIGN_EFFECT for counts in (history.total, history.bad))
-            return cls(intraclass=unknown, noise_floor=np.zeros(runs), total=total, bad=bad)
-        intraclass = _intraclass(history)
-        calibration = cls(
-            intraclass=intraclass,
-            noise_floor=_noise_floor(history) * sqrt(1 / candidate_pods + 1 / stable_pods) * _QUANTILE,
-            total=np.zeros(runs),
-            bad=np.zeros(runs),
-        )
-        effective = calibration.effective(history)
-        return cls(
-            intraclass=intraclass,
-            noise_floor=calibration.noise_floor,
-            total=effective.total.sum(axis=(0, 1)),
-            bad=effective.bad.sum(axis=(0, 1)),
-        )
+    def of_shares(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
+        """Calibrate ratio metrics on stable's counts of shape (intervals, pods, runs)."""
+        scatter = _Scatter.of(history)
+        size = np.maximum(scatter.size, 1.0 + 1e-9)
+        of_one = np.where(scatter.size > 1.0, scatter.level * (1.0 - scatter.level) * size / (size - 1.0), 0.0)
+        intraclass = np.minimum(scatter.intraclass(of_one, alone=1.0), 1.0)
+        floor = QUANTILE * scatter.deviation * sqrt(1 / candidate_pods + 1 / stable_pods)
+        return cls(intraclass, np.where(np.isnan(intraclass), 0.0, floor), 1.0)
+
+    @classmethod
+    def of_rates(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
+        """Calibrate rate metrics on stable's exposures and events of shape (intervals, pods, runs)."""
+        scatter = _Scatter.of(history)
+        intraclass = scatter.intraclass(scatter.level, alone=0.0)
+        rate = history.bad.sum(axis=(0, 1)) / np.maximum(history.total.sum(axis=(0, 1)), 1e-300)
+        deviation = np.where(rate > 0.0, scatter.deviation / np.where(rate > 0.0, rate, 1.0), scatter.deviation)
+        floor = QUANTILE * deviation * sqrt(1 / candidate_pods + 1 / stable_pods)
+        return cls(intraclass, np.where(np.isnan(intraclass), 0.0, floor), 0.0)
+
+    def effective(self, counts: PodCounts) -> PodCounts:
+        """What the pods' counts are worth together, per run: each deflated by its own design effect (F5)."""
+        effect = 1.0 + np.maximum(counts.total - self.alone, 0.0) * self.intraclass
+        effect = np.where(np.isnan(effect), PRIOR_DESIGN_EFFECT, effect)
+        return PodCounts(counts.total / effect, counts.bad / effect).summed()
 
     def keep(self, runs: Flags) -> "BatchCalibration":
         """Only these runs."""
-        return BatchCalibration(self.intraclass[runs], self.noise_floor[runs], self.total[runs], self.bad[runs])
-
-    def effective(self, counts: PodCounts) -> PodCounts:
-        """Each pod's counts, deflated by the design effect of that many requests."""
-        measured = 1.0 + np.maximum(counts.total - 1.0, 0.0) * self.intraclass
-        effect = np.where(np.isnan(self.intraclass), PRIOR_DESIGN_EFFECT, measured)
-        return PodCounts(counts.total / effect, counts.bad / effect)
+        return BatchCalibration(self.intraclass[runs], self.noise_floor[runs], self.alone)
 
 
-def _intraclass(history: PodCounts) -> Floats:
-    """ρ at its upper 95 % bound, from the scatter of the pods within each interval."""
-    total, bad = history.total, history.bad
-    intervals, pods, _ = total.shape
-    rate = bad.sum(axis=(0, 1)) / np.maximum(total.sum(axis=(0, 1)), 1.0)
-    of_interval = bad.sum(axis=1) / np.maximum(total.sum(axis=1), 1.0)
-    squares = (bad - total * of_interval[:, np.newaxis, :]) ** 2
-    variance = np.maximum(total, 1.0) * np.maximum(rate * (1.0 - rate), 1e-300)
-    degrees = intervals * (pods - 1)
-    scatter = np.where(rate * (1.0 - rate) > 0.0, (squares / variance).sum(axis=(0, 1)) / degrees, 1.0)
-    upper = scatter * (1.0 + _QUANTILE * sqrt(2.0 / degrees))
-    mean = total.mean(axis=(0, 1))
-    intraclass: Floats = np.clip((upper - 1.0) / np.maximum(mean - 1.0, 1.0), 0.0, 1.0)
-    return intraclass
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scatter:
+    """``_scatter`` on arrays. Of shape (intervals, pods, runs) are ``counts``, ``beyond`` and ``active``.
 
+    Attributes:
+        counts: size of each cell, 0 in intervals with fewer than two active pods.
+        beyond: amount of each cell beyond what the level of its interval gives it.
+        active: whether the pod had anything to do, in an interval that counts.
+        size: of all pods together, per interval and run.
+        level: amount by size of all pods together, per interval and run.
+    """
 
-def _noise_floor(history: PodCounts) -> Floats:
-    """Standard deviation of the pods' own rates, what sampling alone would make taken off."""
-    total, bad = history.total.sum(axis=0), history.bad.sum(axis=0)
-    rates = bad / np.maximum(total, 1.0)
-    of_interval = history.bad / np.maximum(history.total, 1.0)
-    within = of_interval - of_interval.mean(axis=1, keepdims=True)
-    sampling = within.var(axis=0, ddof=1).mean(axis=0) / history.total.shape[0]
-    spread: Floats = np.sqrt(np.maximum(rates.var(axis=0, ddof=1) - sampling, 0.0))
-    return spread
+    counts: Floats
+    beyond: Floats
+    active: Flags
+    size: Floats
+    level: Floats
+
+    @classmethod
+    def of(cls, history: PodCounts) -> "_Scatter":
+        usable = (history.total > 0.0).sum(axis=1, keepdims=True) >= 2
+        active: Flags = (history.total > 0.0) & usable
+        counts, bad = np.where(active, history.total, 0.0), np.where(active, history.bad, 0.0)
+        size = counts.sum(axis=1)
+        level = bad.sum(axis=1) / np.where(size > 0.0, size, 1.0)
+        return cls(counts, bad - counts * level[:, np.newaxis], active, size, level)
+
+    @property
+    def squares(self) -> Floats:
+        """Squares of what lies beyond the level, each by the size of its cell, per interval and run."""
+        squares: Floats = (self.beyond**2 / np.where(self.active, self.counts, 1.0)).sum(axis=1)
+        return squares
+
+    @property
+    def pods(self) -> Floats:
+        """Active pods per interval and run."""
+        return self.active.sum(axis=1).astype(np.float64)
+
+    def intraclass(self, of_one: Floats, *, alone: float) -> Floats:
+        """Upper 95 % bound of ρ, given the variance of one unit of size; NaN where history says too little."""
+        degrees = np.maximum(self.pods - 1.0, 0.0)
+        alike = (self.counts**2).sum(axis=1) / np.where(self.size > 0.0, self.size, 1.0)
+        unit = (degrees * of_one).sum(axis=0)
+        known = (unit > 0.0) & ((self.pods >= 2).sum(axis=0) >= FEWEST_INTERVALS)
+        unit = np.where(known, unit, 1.0)
+        between = ((self.size - alike - degrees * alone) * of_one).sum(axis=0)
+        outcomes = np.where(known, (self.size * of_one).sum(axis=0), 1.0)
+        error = np.sqrt((2.0 + self.pods.sum(axis=0) / outcomes) / np.maximum(degrees.sum(axis=0), 1.0))
+        correlation = np.minimum(self.autocorrelation, _LARGEST_AUTOCORRELATION)
+        factor = self.squares.sum(axis=0) / unit
+        factor = factor * (1.0 + QUANTILE * error) * (1.0 + correlation) / (1.0 - correlation)
+        beyond = np.maximum(factor - 1.0, 0.0)
+        size = np.maximum(between / unit, 0.0)
+        intraclass: Floats = np.where(known, beyond / np.where(size > 0.0, size, 1.0), np.nan)
+        return intraclass
+
+    @property
+    def deviation(self) -> Floats:
+        """Standard deviation of the pods' lasting differences (σ of F12)."""
+        sizes, beyond = self.counts.sum(axis=0), self.beyond.sum(axis=0)
+        pods = (sizes > 0.0).sum(axis=0)
+        total = np.maximum(sizes.sum(axis=0), 1e-300)
+        degrees = np.maximum(self.pods - 1.0, 0.0).sum(axis=0) - (pods - 1)
+        lasting = (beyond**2 / np.where(sizes > 0.0, sizes, 1.0)).sum(axis=0)
+        passing = np.maximum(self.squares.sum(axis=0) - lasting, 0.0)
+        between = total - (sizes**2).sum(axis=0) / total
+        known = (degrees >= 1) & (between > 0.0)
+        excess = lasting - (pods - 1) * passing / np.where(known, degrees, 1.0)
+        variance = np.where(known, np.maximum(excess / np.where(known, between, 1.0), 0.0), 0.0)
+        deviation: Floats = np.sqrt(variance)
+        return deviation
+
+    @property
+    def autocorrelation(self) -> Floats:
+        """How alike a pod's deviations in neighbouring intervals are (F6b); 0 where that could be chance."""
+        sizes = self.counts.sum(axis=0)
+        own = self.beyond.sum(axis=0) / np.where(sizes > 0.0, sizes, 1.0)
+        values = (self.beyond - self.counts * own) / np.sqrt(np.where(self.active, self.counts, 1.0))
+        both = self.active[1:] & self.active[:-1]
+        products = np.where(both, values[1:] * values[:-1], 0.0).sum(axis=(0, 1))
+        pairs, cells = both.sum(axis=(0, 1)), self.active.sum(axis=(0, 1))
+        scale = (values**2).sum(axis=(0, 1)) / np.maximum(cells, 1)
+        free = np.where(self.pods >= 2, np.maximum(self.pods - 1.0, 1.0), 0.0).sum(axis=0) / np.maximum(cells, 1)
+        known = (pairs > 0) & (scale > 0.0)
+        found = products / np.maximum(pairs, 1) / np.where(known, scale, 1.0)
+        chance = QUANTILE / np.sqrt(np.where(known, pairs * free, 1.0))
+        correlation: Floats = np.where(known & (found > chance), np.minimum(found, 1.0), 0.0)
+        return correlation

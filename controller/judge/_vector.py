@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.judge._ratio import (
+    CLOSED_FORM_TOLERANCE,
     MARGIN_FRACTIONS,
     MAX_ITERATIONS,
     ODDS_RATIOS,
@@ -120,34 +121,73 @@ def log_factors(window: BatchWindow, *, rates: Floats, margins: Floats, alternat
 def _projections(
     rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats], placed: Flags
 ) -> Floats:
-    """``projection`` of the single window for all bets: Newton's method from the point of inflection."""
+    """``projections`` of the single window for all bets: the middle root in closed form, made exact by one step."""
+    n0, n1 = weights
+    share0, share1 = n0 / (n0 + n1), n1 / (n0 + n1)
+    skew, flank, pull = 1.0 - 2.0 * margins, margins * (1.0 - margins), share1 * (alternatives - margins)
+    centre = (share0 * (skew + rates) + share1 + pull) / 3.0
+    linear, square = share0 * (rates * skew - flank) + pull, centre * centre
+    spread = square - linear / 3.0
+    radius = np.sqrt(spread)
+    sine = (share0 * rates * flank / 2.0 - centre * (square - linear / 2.0)) / (spread * radius)
+    s: Floats = centre + 2.0 * radius * np.sin(np.arcsin(sine) / 3.0)
+    step = _newton_steps(s, rates, alternatives, margins=margins, weights=weights)
+    s -= step
+    exact = np.abs(step) <= CLOSED_FORM_TOLERANCE * np.minimum(s, 1.0 - (s + margins))
+    closed = margins == 0.0
+    s = np.where(closed, (n0 * rates + n1 * alternatives) / (n0 + n1), s)
+    inexact = np.nonzero(placed & ~closed & ~exact)
+    if inexact[0].size:
+        run = inexact[1]
+        s[inexact] = _iterated(rates[run], alternatives[inexact], margins=margins[inexact], weights=(n0[run], n1[run]))
+    return s
+
+
+def _newton_steps(
+    s: Floats, rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats]
+) -> Floats:
+    n0, n1 = weights
+    s1 = s + margins
+    variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
+    from_rate, from_alternative = n0 * (s - rates), n1 * (s1 - alternatives)
+    slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+    steps: Floats = (from_rate * variance1 + from_alternative * variance0) / slope
+    return steps
+
+
+def _iterated(rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats]) -> Floats:
+    """Newton's method from the point of inflection, or the end of the bracket next to it; it cannot overshoot."""
     n0, n1 = weights
     shifted = alternatives - margins
     low = np.maximum(np.maximum(np.minimum(rates, shifted), 0.0), -margins)
     high = np.minimum(np.minimum(np.maximum(rates, shifted), 1.0), 1.0 - margins)
     inflection = (n0 * (1.0 - 2.0 * margins + rates) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
-    closed = margins == 0.0
-    s: Floats = np.where(closed, (n0 * rates + n1 * alternatives) / (n0 + n1), np.clip(inflection, low, high))
-    sought = placed & ~closed
-    for _ in range(MAX_ITERATIONS if sought.any() else 0):
-        s1 = s + margins
-        variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
-        from_rate, from_alternative = n0 * (s - rates), n1 * (s - shifted)
-        slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
-        step = np.where(sought, (from_rate * variance1 + from_alternative * variance0) / slope, 0.0)
+    s: Floats = np.clip(inflection, low, high)
+    moving = np.ones(s.shape, dtype=bool)
+    for _ in range(MAX_ITERATIONS):
+        step = np.where(moving, _newton_steps(s, rates, alternatives, margins=margins, weights=weights), 0.0)
         s = s - step
-        if not (np.abs(step) > STEP_TOLERANCE * s).any():
+        moving &= np.abs(step) > STEP_TOLERANCE * s
+        if not moving.any():
             break
     return s
 
 
-def rate_log_factors(window: BatchWindow, *, line: Floats, alternatives: Floats) -> Floats:
-    """Log e-value (F2) of the window per alternative rate ratio and run, against the null bounded by ``line``."""
+def rate_log_factors(window: BatchWindow, *, lines: Floats, alternatives: Floats) -> Floats:
+    """Log e-value (F2) of the window per bet and run; 0 where nothing can be compared.
+
+    Args:
+        window: effective exposures (as totals) and events (as bad) of both arms.
+        lines: the rate ratio that bounds the null, per bet and run.
+        alternatives: rate ratios per bet and run.
+    """
     n0, n1 = window.stable_total, window.candidate_total
     events = window.stable_bad + window.candidate_bad
     with np.errstate(all="ignore"):
-        logs = window.candidate_bad * np.log(alternatives / line) + events * np.log(
-            (n1 * line + n0) / (n1 * alternatives + n0)
+        share = n1 / (n0 + n1)
+        middle = share * lines + n0 / (n0 + n1)
+        logs = window.candidate_bad * np.log(alternatives / lines) - events * np.log1p(
+            share * (alternatives - lines) / middle
         )
     return np.where(window.comparable, logs, 0.0)
 

@@ -2,6 +2,7 @@
 
 from controller.judge._batch import BatchTest, TrialBatch
 from controller.judge._batch_calibration import BatchCalibration, PodCounts
+from controller.judge._batch_rate import RateBatchTest
 from controller.judge._batch_ratio import RatioBatchTest
 from controller.judge._vector import BatchWindow, Flags, Floats
 
@@ -12,6 +13,7 @@ __all__ = [
     "Flags",
     "Floats",
     "PodCounts",
+    "RateBatchTest",
     "RatioBatchTest",
     "TrialBatch",
 ]

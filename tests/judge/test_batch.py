@@ -1,6 +1,7 @@
 """Many runs side by side give the evidence and the decisions of each run alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ import pytest
 from controller.api.verdicts import Advance, Role
 from controller.judge import Arm, History, RatioTest, Trial, Window
 from controller.judge._batch import TrialBatch
+from controller.judge._batch_rate import RateBatchTest
 from controller.judge._batch_ratio import RatioBatchTest
+from controller.judge._rate import RateArm
+from controller.judge._rate_process import RateTest
 from controller.judge._vector import BatchWindow
 
 RUNS = 40
+SIDES = ("log_worse", "log_restart", "log_catastrophic", "log_not_worse", "log_better")
 STEPS = (10, 25, 50)
 MARGINS = np.linspace(0.0, 0.03, RUNS)
 HISTORY = np.linspace(0, 4000, RUNS)
@@ -80,7 +85,7 @@ def test_the_same_evidence_as_each_run_alone(seed: int) -> None:
 
     for name in NAMES:
         found, alone = batch.metrics[name].process, [trial.metrics[name] for trial in trials]
-        for side in ("log_worse", "log_restart", "log_catastrophic", "log_not_worse", "log_better"):
+        for side in SIDES:
             assert getattr(found, side) == pytest.approx([getattr(each, side) for each in alone], rel=1e-9, abs=1e-9)
         for step, weight in enumerate(STEPS):
             expected = [each.log_harm[weight] for each in alone]
@@ -121,8 +126,9 @@ def test_runs_that_ended_change_nothing_for_the_others() -> None:
         part = part.update(window if number < 5 else {name: each.keep(kept) for name, each in window.items()})
 
     for name in NAMES:
-        assert part.metrics[name].log_combined.tolist() == whole.metrics[name].log_combined[kept].tolist()
-        assert part.metrics[name].process.log_harm.tolist() == whole.metrics[name].process.log_harm[:, kept].tolist()
+        found, expected = part.metrics[name], whole.metrics[name]
+        assert found.log_combined == pytest.approx(expected.log_combined[kept], rel=1e-12)
+        assert found.process.log_harm == pytest.approx(expected.process.log_harm[:, kept], rel=1e-12)
     assert part.worse.tolist() == whole.worse[kept].tolist()
     assert part.not_worse_now.tolist() == whole.not_worse_now[kept].tolist()
 
@@ -137,3 +143,21 @@ def test_without_gating_metrics_only_red_flags_decide() -> None:
     raised = (window.candidate_bad > 0.05 * window.candidate_total) & (window.candidate_requests >= 90)
     assert trial.worse.tolist() == raised.tolist()
     assert not trial.not_worse_now.any()
+
+
+def test_rates_have_the_same_evidence_as_each_run_alone() -> None:
+    metric = RateTest("exceptions", Role.TARGET, 0.1, horizon=40, must_be_better=True)
+    batch = RateBatchTest(metric, MARGINS * 10).process()
+    alone = [replace(metric, margin=float(margin)).process(0.05) for margin in MARGINS * 10]
+    for window in (each["errors"] for each in streams(5, 15)):
+        batch = batch.update(window)
+        for run in range(RUNS):
+            counts = RateArm(window.stable_bad[run], window.stable_requests[run], window.stable_total[run])
+            arm = RateArm(window.candidate_bad[run], window.candidate_requests[run], window.candidate_total[run])
+            if Window(counts, arm).comparable:
+                alone[run] = alone[run].update(Window(counts, arm))
+
+    for side in SIDES:
+        assert getattr(batch, side) == pytest.approx([getattr(each, side) for each in alone], rel=1e-9, abs=1e-9)
+    kept = np.arange(RUNS) % 2 == 0
+    assert batch.keep(kept).log_restart == pytest.approx(batch.log_restart[kept], rel=1e-12)
