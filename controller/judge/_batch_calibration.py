@@ -107,7 +107,8 @@ class _Scatter:
     @property
     def pods(self) -> Floats:
         """Active pods per interval and run."""
-        return self.active.sum(axis=1).astype(np.float64)
+        pods: Floats = self.active.sum(axis=1).astype(np.float64)
+        return pods
 
     def intraclass(self, of_one: Floats, *, alone: float) -> Floats:
         """Upper 95 % bound of ρ, given the variance of one unit of size; NaN where history says too little."""

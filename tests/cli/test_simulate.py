@@ -1,0 +1,208 @@
+"""``simulate``: its rules are the operator's, its figures do not depend on the machine, its errors say what to do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from controller.api.verdicts import Advance, Role
+from controller.cli import simulate as command
+from controller.cli.main import main
+from controller.cli.simulation import Ending, Plan, PlannedMetric, simulate
+from controller.cli.simulation_report import share_bounds
+from controller.cli.traffic import Effect, Stream, TrafficModel
+from controller.judge import Arm, History, RatioTest, Trial, Window
+from controller.judge._calibration import Calibration, Pods, calibrate_shares
+from controller.judge.batch import PodCounts
+
+SPEC = {
+    "stable": {"deployment": "fraud-v1"},
+    "candidate": {"deployment": "fraud-v2"},
+    "traffic": {"gateway": {"httpRoute": "fraud"}},
+    "strategy": {"deadline": "30m", "steps": [10, 50]},
+    "analysis": {
+        "metrics": [
+            {"name": "errors", "preset": "mlserver/errors"},
+            {"name": "accuracy", "ratio": {"bad": "wrong_total", "total": "all_total"}, "margin": {"absolute": "0.02"}},
+        ]
+    },
+}
+
+
+def written(folder: Path, spec: object = SPEC, kind: str = "ModelRollout") -> Path:
+    file = folder / "mro.yaml"
+    file.write_text(yaml.safe_dump({"apiVersion": "modelrollout.dev/v1alpha1", "kind": kind, "spec": spec}))
+    return file
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main(["simulate", *map(str, words)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_line_per_scenario_and_nothing_else_without_a_terminal(tmp_path, capsys):
+    options = ("--rate", "errors=0.005", "--rate", "0.08", "--requests", "2000", "--runs", "40", "--jobs", "1")
+    code, out, err = run(capsys, written(tmp_path), *options)
+
+    assert (code, err) == (0, "")
+    assert out.startswith("40 runs of at most 60 windows, seed 1; steps 10, 50 % (Budgeted); alpha 0.0304 per side\n")
+    assert "errors: Guardrail, stable's rate 0.005, margin 0.0025" in out
+    assert "accuracy: Guardrail, stable's rate 0.08, margin 0.02, 2000 requests per window" in out
+    names = [line.partition("  ")[0] for line in out.splitlines()]
+    assert {"equal", "better", "errors on the margin", "accuracy 2 margins worse", "accuracy catastrophic"} <= set(
+        names
+    )
+
+
+def test_good_models_are_promoted_and_bad_ones_taken_back(tmp_path, capsys):
+    options = ("--rate", "errors=0.005", "--rate", "0.08", "--requests", "2000", "--runs", "60", "--jobs", "1")
+    _, out, _ = run(capsys, written(tmp_path), *options, "-o", "json")
+    report = json.loads(out)
+
+    shares = {each["name"]: (each["rolledBack"]["share"], each["promoted"]["share"]) for each in report["scenarios"]}
+    assert shares["better"] == (0, 1)
+    assert shares["errors catastrophic"] == shares["accuracy catastrophic"] == (1, 0)
+    assert shares["accuracy 2 margins worse"][0] > 0.9
+    assert shares["equal"][1] > 0.9
+    catastrophe = next(each for each in report["scenarios"] if each["name"] == "accuracy catastrophic")
+    assert catastrophe["rolledBack"]["windows"]["mean"] < 2
+    assert catastrophe["rolledBack"]["candidateRequests"]["mean"] < 600
+    assert catastrophe["promoted"]["windows"] is None
+    assert catastrophe["metrics"][1]["candidateRate"] == pytest.approx(0.48)
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "_RUNS_PER_PART", 10)
+    options = (written(tmp_path), "--effect", "accuracy=+0.1", "--effect", "errors=x2", "--runs", "25", "-o", "json")
+
+    one, two = (run(capsys, *options, "--jobs", jobs) for jobs in (1, 2))
+
+    assert one == two
+    (scenario,) = json.loads(one[1])["scenarios"]
+    assert [each["candidateRate"] for each in scenario["metrics"]] == pytest.approx([0.02, 0.11])
+    assert run(capsys, *options, "--jobs", 1, "--seed", 2)[1] != one[1]
+
+
+def test_progress_is_shown_on_a_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+    _, _, err = run(capsys, written(tmp_path), "--effect", "+0.3", "--runs", "3", "--jobs", "1")
+
+    assert err == "\rsimulated 3 of 3 runs\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        ((SPEC, "Deployment"), (), "expected one object of kind ModelRollout, found 0 among: Deployment"),
+        ((None, "ModelRollout"), (), "spec: "),
+        ((SPEC | {"analysis": {}}, "ModelRollout"), (), "spec.analysis.metrics: Field required"),
+        ((SPEC,), ("--rate", "acuracy=0.1"), "--rate: expected one of the metrics accuracy, errors, found acuracy"),
+        ((SPEC,), ("--effect", "x=x2"), "--effect: expected one of the metrics accuracy, errors, found x"),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(tmp_path, capsys, content, words, message):
+    file = written(tmp_path, *content)
+    code, out, err = run(capsys, file, *words)
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {file}: ")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "expected a file that can be read, found: No such file"), (b"a: [", "expected YAML"), (b"\xff", "UTF-8")],
+)
+def test_what_cannot_be_read_is_said(tmp_path, capsys, content, message):
+    file = tmp_path / "mro.yaml"
+    if content is not None:
+        file.write_bytes(content)
+
+    code, out, err = run(capsys, file)
+
+    assert (code, out) == (1, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--rate", "1.5"), "expected a share above 0 and below 1 such as 0.01, found '1.5'"),
+        (("--effect", "errors=0.1"), "expected a change such as +0.02, -0.01 or x3, found '0.1'"),
+        (("--effect", "errors=xx"), "expected a change such as +0.02, -0.01 or x3, found 'x'"),
+        (("--runs", "0"), "expected a whole number above 0, found '0'"),
+        (("--season", "1"), "expected a number of at least 0 and below 1, found '1'"),
+        (("--requests", "errors=nan"), "expected a number above 0, found 'nan'"),
+    ],
+)
+def test_options_say_what_they_expect(tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", str(written(tmp_path)), *words])
+
+    assert ended.value.code == 1
+    assert message in capsys.readouterr().err
+
+
+STEPS = (10, 25, 50)
+
+
+def plan(effect: Effect, advance: Advance) -> Plan:
+    test = RatioTest("accuracy", Role.GUARDRAIL, 0.02, 60, steps=STEPS)
+    traffic = TrafficModel(0.08, 1500.0, effect, stable_pods=3, intraclass=0.004, pod_deviation=0.1, season=0.3)
+    return Plan((PlannedMetric(test, 0.3, traffic),), 0.05, STEPS, advance, 3, 400, 60, 60)
+
+
+def followed(one: Plan, seed: np.random.SeedSequence) -> tuple[int, int, int]:
+    """The same run by the judge of one rollout, and by the words of the design: ending, windows, step."""
+    (metric,) = one.metrics
+    stream = Stream.start(metric.traffic, runs=1, rng=np.random.default_rng(seed))
+    before = stream.history(one.history)
+    cells = [_cells(PodCounts(*each)) for each in zip(before.total, before.bad, strict=True)]
+    calibration = calibrate_shares([{str(pod): cell for pod, cell in enumerate(each)} for each in cells], Pods(3, 1))
+    effective = [calibration.effective(each) for each in cells]
+    known = History(sum(total for total, _ in effective), sum(bad for _, bad in effective))
+    margin = max(0.02, 0.3 * known.rate, calibration.noise_floor)
+    test = RatioTest("accuracy", Role.GUARDRAIL, margin, 60, steps=STEPS, history=known)
+    trial = Trial.start([test], alpha=0.05, min_requests=400)
+    step = in_step = 0
+    for number in range(one.windows):
+        stable, candidate = stream.window(number, np.array([float(STEPS[step])]))
+        trial = trial.update({"accuracy": Window(_arm(calibration, stable), _arm(calibration, candidate))})
+        in_step += 1
+        if trial.worse_at is not None:
+            return Ending.ROLLED_BACK, number + 1, step + 1
+        if in_step >= 3 and step == len(STEPS) - 1 and trial.not_worse_now:
+            return Ending.PROMOTED, number + 1, step + 1
+        if in_step >= 3 and step < len(STEPS) - 1 and trial.may_enter(STEPS[step + 1], advance=one.advance):
+            step, in_step = step + 1, 0
+    return Ending.UNDECIDED, one.windows, step + 1
+
+
+def _cells(counts: PodCounts) -> list[tuple[float, float]]:
+    return list(zip(counts.total[:, 0], counts.bad[:, 0], strict=True))
+
+
+def _arm(calibration: Calibration, counts: PodCounts) -> Arm:
+    total, bad = calibration.effective(_cells(counts))
+    return Arm(total, bad, float(counts.total.sum()))
+
+
+@pytest.mark.parametrize("advance", list(Advance))
+def test_each_run_is_what_the_operator_would_have_done(advance):
+    found = set()
+    for number, effect in enumerate([Effect(), Effect(0.02), Effect(0.1), Effect(-0.03), Effect(0.05)] * 4):
+        seed, one = np.random.SeedSequence(3, spawn_key=(number,)), plan(effect, advance)
+        outcome = simulate(one, runs=1, seed=seed)
+        ended = (int(outcome.endings[0]), int(outcome.windows[0]), int(outcome.steps[0]))
+        assert ended == followed(one, seed)
+        found.add(ended[0])
+    assert found == {Ending.ROLLED_BACK, Ending.PROMOTED, Ending.UNDECIDED}
+
+
+@pytest.mark.parametrize(("count", "low", "high"), [(0, 0.0, 0.0362), (5, 0.0164, 0.1128), (100, 0.9638, 1.0)])
+def test_bounds_of_a_share_are_those_of_clopper_and_pearson(count, low, high):
+    assert share_bounds(count, 100) == pytest.approx((low, high), abs=1e-4)
