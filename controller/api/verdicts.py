@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["Advance", "Kind", "Role", "Verdict"]
+__all__ = ["Advance", "Kind", "Role", "ShareCheck", "Verdict"]
 
 
 class Role(StrEnum):
@@ -49,3 +49,15 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
     DISTRIBUTION = "distribution"
     QUERY = "query"
+
+
+class ShareCheck(StrEnum):
+    """How the candidate's share of the requests is held against its weight.
+
+    ``Independent``: requests are routed one by one. ``Sticky``: by session, so that whole windows are compared.
+    ``Advisory``: connections to a Service are, and by pod counts; a deviation is told and makes nothing invalid.
+    """
+
+    INDEPENDENT = "Independent"
+    STICKY = "Sticky"
+    ADVISORY = "Advisory"

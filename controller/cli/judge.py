@@ -13,7 +13,7 @@ from typing import Final
 
 from controller.api.verdicts import Verdict
 from controller.cli.record_file import looks_like_record, read_record
-from controller.judge import Case, Evidence, Replay, Trace, read_windows_file
+from controller.judge import Case, Evidence, Replay, Trace, Trial, read_windows_file
 
 __all__ = ["add_parser"]
 
@@ -101,11 +101,19 @@ def _as_text(replay: Replay) -> str:
     for name, evidence in replay.trial.metrics.items():
         lines += [*_metric_lines(evidence), *_table(replay, name), *_summary(evidence), ""]
     if replay.verdict is Verdict.INVALID:
-        deviation = replay.sample_ratio.deviation
-        lines.append(f"the candidate's share of the requests is off its weight by {deviation:+.0%}: find out why")
+        lines += _doubts(replay.trial)
     decided = "" if replay.decided_at is None else f", decided in window {replay.decided_at}"
     lines.append(f"verdict: {replay.verdict}{decided} (evidence needed: {_number(-log(replay.trial.alpha))})")
     return "\n".join(lines) + "\n"
+
+
+def _doubts(trial: Trial) -> Iterator[str]:
+    if trial.validity.mismatched:
+        deviation = trial.validity.split.shares.deviation
+        yield f"the candidate's share of the requests is off its weight by {deviation:+.0%}: find out why"
+        return
+    for each in trial.doubtful:
+        yield f"nothing can rest on {each.test.name}: {each.doubt}"
 
 
 def _metric_lines(evidence: Evidence) -> Iterator[str]:

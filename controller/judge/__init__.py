@@ -6,7 +6,8 @@ hypothesis it speaks against it exceeds 1/α with probability at most α, howeve
 
 Sources are named with the formulas, F1 to F12: ``_ratio`` holds one window of a ratio metric, ``_mixture`` how
 windows add up, ``_calibration`` what stable's own history tells of noise (``_scatter``, ``_dispersion``),
-``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch, ``_split`` the
+``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch,
+``_forecast`` how long it takes, ``_split`` the
 arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 """
 
@@ -25,24 +26,38 @@ from controller.judge._calibration import (
 )
 from controller.judge._dispersion import Dispersion
 from controller.judge._evidence import ALARM, Evidence
-from controller.judge._margin import alpha_for_attempt, forecast_requests, resolve_margin
+from controller.judge._forecast import Expected, Forecast, forecast, resolvable_margin
+from controller.judge._margin import (
+    alpha_for_attempt,
+    forecast_requests,
+    resolve_margin,
+    resolve_mean_margin,
+    resolve_rate_margin,
+)
 from controller.judge._process import MetricTest, PerArm, Window, WindowLike
 from controller.judge._ratio import Arm, History
 from controller.judge._ratio_process import RatioTest
 from controller.judge._replay import Case, Replay, Trace
-from controller.judge._split import SampleRatio
+from controller.judge._slices import SliceEvidence
+from controller.judge._split import SampleRatio, SessionRatio, Split, SplitEvidence
 from controller.judge._trial import Trial
+from controller.judge._validity import LOST_WINDOWS, Circumstances, Coverage, Slice, Validity
 from controller.judge._windows_file import read_windows_file
 
 __all__ = [
     "ALARM",
     "FEWEST_INTERVALS",
+    "LOST_WINDOWS",
     "Arm",
     "BucketHistory",
     "Calibration",
     "Case",
+    "Circumstances",
+    "Coverage",
     "Dispersion",
     "Evidence",
+    "Expected",
+    "Forecast",
     "History",
     "MetricTest",
     "PerArm",
@@ -51,8 +66,14 @@ __all__ = [
     "RatioTest",
     "Replay",
     "SampleRatio",
+    "SessionRatio",
+    "Slice",
+    "SliceEvidence",
+    "Split",
+    "SplitEvidence",
     "Trace",
     "Trial",
+    "Validity",
     "Window",
     "WindowLike",
     "alpha_for_attempt",
@@ -62,7 +83,11 @@ __all__ = [
     "calibrate_means",
     "calibrate_rates",
     "calibrate_shares",
+    "forecast",
     "forecast_requests",
     "read_windows_file",
+    "resolvable_margin",
     "resolve_margin",
+    "resolve_mean_margin",
+    "resolve_rate_margin",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import log
 
+from controller.api.reasons import Reason
 from controller.api.verdicts import Role, Verdict
 from controller.judge._mixture import log_mean
 from controller.judge._process import MetricTest, PerArm, Process, WindowLike
@@ -30,6 +31,7 @@ class Evidence:
         requests: raw requests per arm in the windows that counted.
         decided_worse_at: number (from 0) of the window in which this metric's evidence alone reached 1/α.
         flagged_at: number of the window that raised the red flag.
+        doubt: why nothing may rest on this metric at present. Only a red flag still acts, and what was ``Worse`` stays.
     """
 
     test: MetricTest
@@ -40,6 +42,7 @@ class Evidence:
     requests: PerArm = field(default_factory=lambda: PerArm(0.0, 0.0))
     decided_worse_at: int | None = None
     flagged_at: int | None = None
+    doubt: Reason | None = None
 
     @classmethod
     def start(cls, test: MetricTest, alpha: float) -> "Evidence":
@@ -67,7 +70,7 @@ class Evidence:
             ),
             flagged_at=flagged_at,
         )
-        if after.decided_worse_at is None and after.log_combined >= -log(self.alpha):
+        if after.decided_worse_at is None and after.log_counting >= -log(self.alpha):
             return replace(after, decided_worse_at=self.seen)
         return after
 
@@ -94,6 +97,11 @@ class Evidence:
         """
         combined = log_mean((self.log_restart, self.log_catastrophic))
         return combined if self.process.decisive else min(combined, 0.0)
+
+    @property
+    def log_counting(self) -> float:
+        """What the metric adds to the common evidence: at most 0 while it is in doubt."""
+        return min(self.log_combined, 0.0) if self.doubt else self.log_combined
 
     @property
     def log_not_worse(self) -> float:
@@ -138,17 +146,19 @@ class Evidence:
         """
         needed = -log(self.alpha)
         proven = self.log_not_worse >= needed and (not self.test.must_be_better or self.log_better >= needed)
-        return proven and not self.alarmed
+        return proven and not self.alarmed and self.doubt is None
 
     @property
     def verdict(self) -> Verdict:
         """This metric alone. ``Worse`` stays, ``NotWorse`` holds while it is true."""
         if self.flagged_at is not None:
             return Verdict.WORSE
+        if self.decided_worse_at is not None and self.test.role is not Role.RED_FLAG:
+            return Verdict.WORSE
+        if self.doubt is not None:
+            return Verdict.INVALID
         if self.windows == 0:
             return Verdict.NO_DATA
         if self.test.role is Role.RED_FLAG:
             return Verdict.UNDECIDED
-        if self.decided_worse_at is not None:
-            return Verdict.WORSE
         return Verdict.NOT_WORSE if self.not_worse_now else Verdict.UNDECIDED

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controller.api.verdicts import Verdict
+from controller.api.verdicts import ShareCheck, Verdict
 from controller.judge._evidence import Evidence
 from controller.judge._process import MetricTest, WindowLike
-from controller.judge._split import SampleRatio
+from controller.judge._split import Split
 from controller.judge._trial import Trial
+from controller.judge._validity import Circumstances
 
 __all__ = ["Case", "Replay", "Trace"]
 
@@ -21,7 +22,10 @@ class Case:
         alpha: error probability per side.
         windows: what each metric saw, window by window; None or a missing name: skipped.
         min_requests: raw requests per arm and gating metric before anything is ``NotWorse``.
-        weights: desired percent per window; None, or no entry, where the shares are not to be checked.
+        weights: desired percent per window; None, or no entry, where the shares are not to be checked. The requests of
+            the first metric stand for all.
+        circumstances: what else was seen, window by window; in place of ``weights`` where more is known.
+        share_check: how the arms' shares of the requests are held against the weight.
     """
 
     tests: tuple[MetricTest, ...]
@@ -29,29 +33,28 @@ class Case:
     windows: tuple[Mapping[str, WindowLike | None], ...]
     min_requests: int = 0
     weights: tuple[float | None, ...] = ()
+    circumstances: tuple[Circumstances, ...] = ()
+    share_check: ShareCheck = ShareCheck.INDEPENDENT
 
     def replay(self) -> "Replay":
         """Judge the windows one after another; those after a decision too."""
-        trial = Trial.start(self.tests, alpha=self.alpha, min_requests=self.min_requests)
+        trial = Trial.start(self.tests, alpha=self.alpha, min_requests=self.min_requests, share_check=self.share_check)
         history: list[Trial] = []
-        for window in self.windows:
-            trial = trial.update(window)
+        for number, window in enumerate(self.windows):
+            trial = trial.update(window, self._circumstances(number))
             history.append(trial)
         traces = {test.name: _trace([step.metrics[test.name] for step in history]) for test in self.tests}
-        return Replay(case=self, trial=trial, traces=traces, sample_ratio=self._sample_ratio())
+        return Replay(case=self, trial=trial, traces=traces)
 
-    def _sample_ratio(self) -> SampleRatio:
-        """The shares in the windows of the first metric, whose requests stand for all.
-
-        A window in which an arm had none is no data rather than a wrong share.
-        """
-        ratio = SampleRatio()
-        for weight, window in zip(self.weights, self.windows, strict=False):
-            seen = window.get(self.tests[0].name)
-            if seen is not None and seen.comparable:
-                requests = seen.exposures
-                ratio = ratio.update(weight=weight, stable=requests.stable, candidate=requests.candidate)
-        return ratio
+    def _circumstances(self, number: int) -> Circumstances:
+        if number < len(self.circumstances):
+            return self.circumstances[number]
+        weight = self.weights[number] if number < len(self.weights) else None
+        window = self.windows[number].get(self.tests[0].name)
+        if weight is None or window is None:
+            return Circumstances()
+        requests = window.exposures
+        return Circumstances(split=Split(weight, requests.stable, requests.candidate))
 
 
 @dataclass(frozen=True)
@@ -67,24 +70,21 @@ class Trace:
 
 @dataclass(frozen=True)
 class Replay:
-    """The trial after the last window, how each metric's evidence got there, and the arms' shares."""
+    """The trial after the last window, and how each metric's evidence got there."""
 
     case: Case
     trial: Trial
     traces: Mapping[str, Trace]
-    sample_ratio: SampleRatio
 
     @property
     def verdict(self) -> Verdict:
-        """The trial's; but what is not ``Worse`` is ``Invalid`` while the arms' shares are not the desired ones."""
-        if self.sample_ratio.mismatched and self.trial.verdict is not Verdict.WORSE:
-            return Verdict.INVALID
+        """The trial's."""
         return self.trial.verdict
 
     @property
     def decided_at(self) -> int | None:
         """Number (from 0) of the window that decided; None where nothing is decided."""
-        return None if self.verdict is Verdict.INVALID else self.trial.decided_at
+        return self.trial.decided_at
 
 
 def _trace(steps: list[Evidence]) -> Trace:

@@ -1,15 +1,20 @@
 """All metrics of an epoch together: the verdict, and whether the next step may be entered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import log
+from typing import Final
 
-from controller.api.verdicts import Advance, Verdict
+from controller.api.verdicts import Advance, Role, ShareCheck, Verdict
 from controller.judge._evidence import Evidence
 from controller.judge._mixture import log_weighted_mean
 from controller.judge._process import MetricTest, WindowLike
+from controller.judge._slices import Slices
+from controller.judge._validity import Circumstances, Slice, Validity
 
 __all__ = ["Trial"]
+
+_NOTHING_ELSE: Final = Circumstances()
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,16 @@ class Trial:
     P(``Worse`` although every gating metric is within its margin) ≤ α over all windows and metrics, and so is
     P(``NotWorse`` at a given window although one is beyond). Red flags are outside of α.
 
+    While the arms' shares are not the desired ones the trial is ``Invalid``: nothing is decided, and what the evidence
+    says by then counts once they are. While it is ``Invalid`` because of single metrics, those add nothing to a
+    roll-back, and the others still can. Red flags always act, and a trial that was ``Worse`` stays so.
+
     Attributes:
         alpha: error probability per side.
         min_requests: raw requests per arm and gating metric before anything is ``NotWorse``.
         metrics: the evidence per metric name.
+        validity: what speaks against the comparison.
+        slices: the evidence on parts of the requests.
         seen: windows so far, skipped ones included.
         worse_at: number (from 0) of the window in which ``Worse`` was decided; it stays.
         not_worse_since: number of the window since which ``NotWorse`` has held without a break.
@@ -31,29 +42,46 @@ class Trial:
     alpha: float
     min_requests: int
     metrics: Mapping[str, Evidence]
+    validity: Validity = field(default_factory=Validity)
+    slices: Slices = field(default_factory=Slices)
     seen: int = 0
     worse_at: int | None = None
     not_worse_since: int | None = None
 
     @classmethod
-    def start(cls, tests: Sequence[MetricTest], *, alpha: float, min_requests: int = 0) -> "Trial":
+    def start(
+        cls,
+        tests: Sequence[MetricTest],
+        *,
+        alpha: float,
+        min_requests: int = 0,
+        share_check: ShareCheck = ShareCheck.INDEPENDENT,
+    ) -> "Trial":
         """Before the first window."""
         metrics = {test.name: Evidence.start(test, alpha) for test in tests}
         if len(metrics) < len(tests):
             msg = f"expected metric names that differ, found {sorted(test.name for test in tests)}"
             raise ValueError(msg)
-        return cls(alpha=alpha, min_requests=min_requests, metrics=metrics)
+        return cls(alpha=alpha, min_requests=min_requests, metrics=metrics, validity=Validity.start(share_check))
 
-    def update(self, windows: Mapping[str, WindowLike | None]) -> "Trial":
+    def update(self, windows: Mapping[str, WindowLike | None], circumstances: Circumstances = _NOTHING_ELSE) -> "Trial":
         """The trial after one more window of every metric; None or a missing name: that one was skipped."""
         unknown = windows.keys() - self.metrics.keys()
         if unknown:
             msg = f"expected windows of the metrics {sorted(self.metrics)}, found also {sorted(unknown)}"
             raise ValueError(msg)
-        metrics = {name: evidence.update(windows.get(name)) for name, evidence in self.metrics.items()}
-        after = replace(self, metrics=metrics, seen=self.seen + 1)
+        tests = {name: evidence.test for name, evidence in self.metrics.items()}
+        validity = self.validity.update(circumstances, windows=windows, tests=tests)
+        metrics = {
+            name: replace(evidence, doubt=validity.doubt(name)).update(windows.get(name))
+            for name, evidence in self.metrics.items()
+        }
+        rates = {name: self.metrics[name].rates for name in circumstances.slices}
+        slices = self.slices.update(circumstances.slices, tests=tests, rates=rates)
+        after = replace(self, metrics=metrics, validity=validity, slices=slices, seen=self.seen + 1)
         worse_at, since = self.worse_at, self.not_worse_since
-        if worse_at is None and (after.log_combined >= -log(self.alpha) or after.red_flags):
+        worse = after.log_combined >= -log(self.alpha) and not validity.mismatched
+        if worse_at is None and (worse or after.red_flags):
             worse_at = self.seen
         if not after.not_worse_now:
             since = None
@@ -70,7 +98,7 @@ class Trial:
     def log_combined(self) -> float:
         """Log of the weighted mean of the gating metrics' worse evidence (F8); 0 without a gating metric."""
         return log_weighted_mean(
-            tuple(evidence.log_combined for evidence in self.gating),
+            tuple(evidence.log_counting for evidence in self.gating),
             weights=tuple(evidence.test.weight for evidence in self.gating),
         )
 
@@ -80,18 +108,49 @@ class Trial:
         return tuple(name for name, evidence in self.metrics.items() if evidence.flagged_at is not None)
 
     @property
+    def doubtful(self) -> tuple[Evidence, ...]:
+        """The metrics that decide something and that nothing may rest on at present."""
+        return tuple(each for each in self.metrics.values() if each.doubt and each.test.role is not Role.WATCH)
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the arms cannot be compared: by their shares of the requests, or in a metric that decides."""
+        return self.validity.mismatched or bool(self.doubtful)
+
+    @property
+    def worse_slices(self) -> Mapping[str, tuple[Slice, ...]]:
+        """Per gating metric: parts of its requests in which the candidate is worse."""
+        found = self.slices.worse(self.alpha)
+        return {name: parts for name, parts in found.items() if self.metrics[name].test.role.gating}
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing may go on: the comparison is invalid, or the candidate is worse in a part of the requests."""
+        return self.invalid or bool(self.worse_slices)
+
+    @property
     def not_worse_now(self) -> bool:
-        """Whether every gating metric (at least one) is not worse at present, with enough requests per arm."""
-        return bool(self.gating) and all(
-            evidence.not_worse_now and min(evidence.requests.stable, evidence.requests.candidate) >= self.min_requests
-            for evidence in self.gating
+        """Whether every gating metric (at least one) is not worse at present, with enough requests per arm.
+
+        Not while anything holds the trial.
+        """
+        return (
+            not self.held
+            and bool(self.gating)
+            and all(
+                evidence.not_worse_now
+                and min(evidence.requests.stable, evidence.requests.candidate) >= self.min_requests
+                for evidence in self.gating
+            )
         )
 
     @property
     def verdict(self) -> Verdict:
-        """Over all metrics. ``Worse`` stays, ``NotWorse`` holds while it is true, else more windows are needed."""
+        """Over all metrics. ``Worse`` stays, ``Invalid`` and ``NotWorse`` hold while they are true."""
         if self.worse_at is not None:
             return Verdict.WORSE
+        if self.invalid:
+            return Verdict.INVALID
         if all(evidence.windows == 0 for evidence in self.metrics.values()):
             return Verdict.NO_DATA
         return Verdict.NOT_WORSE if self.not_worse_since is not None else Verdict.UNDECIDED
@@ -104,11 +163,11 @@ class Trial:
     def may_enter(self, weight: int, *, advance: Advance) -> bool:
         """Whether the evidence lets the candidate get ``weight`` percent next.
 
-        Never while a gating metric's worse evidence is at 5 or more. ``Fixed`` asks for no more;
+        Never while the trial is held, or a gating metric's worse evidence is at 5 or more. ``Fixed`` asks for no more;
         ``Budgeted`` also wants every gating metric's evidence that the harm at that weight stays within the
         budget to be at 1/α now (of the kinds that count bad requests), so ``weight`` must be one of the tests' steps.
         """
-        if self.worse_at is not None or any(evidence.alarmed for evidence in self.gating):
+        if self.held or self.worse_at is not None or any(evidence.alarmed for evidence in self.gating):
             return False
         if advance is Advance.FIXED:
             return True
