@@ -16,6 +16,7 @@ from controller.api.rules import VALIDATIONS, Rule
 from controller.api.scalars import Duration
 from controller.api.spec import Analysis
 from controller.api.status import Revision, Time
+from controller.api.verdicts import ShareCheck
 
 PAGE_WINDOWS: Final = 100
 """Windows on one page."""
@@ -72,6 +73,9 @@ class ArmCounts(StatusModel):
         Field(max_length=MOST_BUCKETS, description="Histogram, distribution: requests per bucket, not cumulative."),
     ] = None
     value: Annotated[_Number | None, Field(description="Query: its value.")] = None
+    requests: Annotated[
+        _Number | None, Field(description="Requests behind the labels, where total counts labels: their coverage.")
+    ] = None
     effective_total: Annotated[_Number | None, Field(description="total after deflation.")] = None
     effective_bad: Annotated[_Number | None, Field(description="bad after deflation.")] = None
     pods: Annotated[int | None, Field(ge=0, description="Pods that were counted.")] = None
@@ -109,6 +113,9 @@ class RequestCounts(StatusModel):
 
     stable: Annotated[_Number, Field(description="Stable's.")]
     candidate: Annotated[_Number, Field(description="The candidate's.")]
+    weight: Annotated[
+        _Number, Field(description="Percent that the candidate was meant to get: desired, or what pod counts allow.")
+    ]
 
 
 class RecordedWindow(StatusModel):
@@ -180,6 +187,9 @@ class FrozenAnalysis(StatusModel):
     horizon: Annotated[int, Field(ge=2, description="Windows of the deadline: horizon of the restart mixture.")]
     min_requests: Annotated[int, Field(ge=0, description="Judged requests per arm before a promotion.")]
     harm_budget: Annotated[_Number | None, Field(description="Where the strategy sets one.")] = None
+    share_check: Annotated[
+        ShareCheck, Field(description="How the candidate's share of the requests is held against the weight.")
+    ] = ShareCheck.INDEPENDENT
     analysis: Annotated[Analysis, Field(description="As the spec had it.")]
     metrics: Annotated[tuple[FrozenMetric, ...], Field(max_length=20, description="As it was resolved.")]
 
