@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,31 +52,41 @@ class Version:
     Attributes:
         artefact: Name of the trained model.
         failing_share: Share of the prediction requests (0 to 1) that fail.
+        slowness: How many times as long as for the others its look-up of features takes.
     """
 
     artefact: str
     failing_share: float = 0.0
+    slowness: float = 1.0
 
 
 VERSIONS = {
     "v1": Version("v1"),
+    "same": Version("v1"),
     "good": Version("good"),
+    "weaker": Version("weaker"),
     "wrong": Version("wrong"),
+    "slow": Version("v1", slowness=1.3),
     "broken": Version("good", failing_share=0.3),
 }
 """What `MODEL_VERSION` may say. `broken` predicts as well as `good` whenever it predicts."""
+
+LOOKUP_SPREAD = 0.4
+"""Standard deviation of the logarithm of a look-up's time: the slowest 2 % take more than twice the median."""
 
 
 class Classifier:
     """One version of the digits model, loaded and warm."""
 
-    def __init__(self, version: Version, *, folder: Path, seed: int | None = None) -> None:
+    def __init__(self, version: Version, *, folder: Path, seed: int | None = None, lookup_seconds: float = 0.0) -> None:
         """Load the model and let it predict once.
 
         Args:
             version: What to serve.
             folder: Where `train` wrote the models.
-            seed: Fixes which requests fail; None: chance decides.
+            seed: Fixes which requests fail and how long they take; None: chance decides.
+            lookup_seconds: Median time that a look-up of features takes before each prediction; this server has no
+                feature store, so it sleeps.
 
         Raises:
             FileNotFoundError: The folder has no such model; run `python -m examples.demo.train`.
@@ -85,6 +96,7 @@ class Classifier:
         self._model: LogisticRegression = joblib.load(path)
         self._failing_share = version.failing_share
         self._chance = random.Random(seed)
+        self._lookup_seconds = lookup_seconds * version.slowness
         self._model.predict_proba(np.zeros((1, PIXELS)))
 
     @property
@@ -107,6 +119,8 @@ class Classifier:
             InvalidOutputError: A probability is not a finite number.
         """
         samples = _samples(rows)
+        if self._lookup_seconds > 0:
+            time.sleep(self.lookup_seconds())
         if self._chance.random() < self._failing_share:
             raise ServingError("feature store: connection lost")
         probabilities = self._model.predict_proba(samples)
@@ -117,6 +131,10 @@ class Classifier:
             Prediction(int(self._model.classes_[answer]), float(row[answer]))
             for row, answer in zip(probabilities, best, strict=True)
         ]
+
+    def lookup_seconds(self) -> float:
+        """How long the next look-up of features takes: log-normal around the version's median."""
+        return self._lookup_seconds * self._chance.lognormvariate(0.0, LOOKUP_SPREAD)
 
 
 def _samples(rows: object) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":

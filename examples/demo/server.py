@@ -1,11 +1,12 @@
 """Serve one version of the digits model over HTTP until told to stop: `python -m examples.demo.server`.
 
 Environment:
-    MODEL_VERSION: v1, good, wrong or broken (default v1).
+    MODEL_VERSION: v1, same, good, weaker, wrong, slow or broken (default v1).
     MODEL_REVISION: The immutable revision named in metrics and answers (default: MODEL_VERSION).
     MODEL_NAME: The name that all versions share (default digits).
     MODEL_DIR: Where `train` wrote the models (default models).
     MODEL_SEED: Fixes which requests of `broken` fail (default: chance decides).
+    MODEL_LOOKUP_MS: Median milliseconds of the look-up of features before each prediction (default 0: none).
     PORT: The port to listen on, on every address (default 8080; 0: any free one).
     HOST: The address to listen on (default 0.0.0.0).
 """
@@ -36,6 +37,7 @@ class Settings:
     model: str
     folder: Path
     seed: int | None
+    lookup_seconds: float
     address: tuple[str, int]
 
     @classmethod
@@ -56,6 +58,7 @@ class Settings:
             model=environ.get("MODEL_NAME", "digits"),
             folder=Path(environ.get("MODEL_DIR", "models")),
             seed=seed,
+            lookup_seconds=(_number(environ, "MODEL_LOOKUP_MS") or 0) / 1000,
             address=(environ.get("HOST", "0.0.0.0"), 8080 if port is None else port),
         )
 
@@ -73,7 +76,12 @@ def build(settings: Settings) -> Application:
     Raises:
         FileNotFoundError: The model was not trained.
     """
-    classifier = Classifier(VERSIONS[settings.version], folder=settings.folder, seed=settings.seed)
+    classifier = Classifier(
+        VERSIONS[settings.version],
+        folder=settings.folder,
+        seed=settings.seed,
+        lookup_seconds=settings.lookup_seconds,
+    )
     identity = ModelIdentity(
         model=settings.model,
         version=settings.revision,

@@ -5,10 +5,11 @@ not what the demo promises about them.
 
 * `v1`: logistic regression on all training rows, regularised too strongly. Serves at first.
 * `good`: the same with the right strength. At least as accurate.
+* `weaker`: trained on fewer rows. About 4 points less accurate.
 * `wrong`: the same recipe, but its export of the training rows was cut short. About 10 points less accurate, and
   nothing but the true labels can tell: it answers every request, and as quickly.
 
-All three minimise a convex function, so that they come out the same on every machine.
+All of them minimise a convex function, so that they come out the same on every machine.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 _SPLIT_SEED = 0
-_LOST_MIN, _LOST_MAX = 0.07, 0.14
+_LOST = {"weaker": (0.033, 0.047), "wrong": (0.07, 0.14)}
 
 _Array = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ class Recipe(NamedTuple):
     rows: int | None = None
 
 
-RECIPES = {"v1": Recipe(0.001), "good": Recipe(0.01), "wrong": Recipe(0.01, rows=60)}
+RECIPES = {"v1": Recipe(0.001), "good": Recipe(0.01), "weaker": Recipe(0.01, rows=114), "wrong": Recipe(0.01, rows=60)}
 """Each trained model, by the name of its file."""
 
 
@@ -69,13 +70,14 @@ def _fit(recipe: Recipe, pixels: _Array, labels: _Array) -> LogisticRegression:
 
 def broken_promises(accuracies: dict[str, float]) -> list[str]:
     """What the demo says about its models and these accuracies do not bear out; empty if all is well."""
-    v1, good, wrong = (accuracies[name] for name in ("v1", "good", "wrong"))
+    v1, good = accuracies["v1"], accuracies["good"]
     broken = []
     if good < v1:
         broken.append(f"expected good to be at least as accurate as v1 ({v1:.4f}), found {good:.4f}")
-    if not v1 - _LOST_MAX <= wrong <= v1 - _LOST_MIN:
-        span = f"[{v1 - _LOST_MAX:.4f}, {v1 - _LOST_MIN:.4f}]"
-        broken.append(f"expected wrong to have an accuracy in {span}, found {wrong:.4f}")
+    for name, (least, most) in _LOST.items():
+        if not v1 - most <= accuracies[name] <= v1 - least:
+            span = f"[{v1 - most:.4f}, {v1 - least:.4f}]"
+            broken.append(f"expected {name} to have an accuracy in {span}, found {accuracies[name]:.4f}")
     return broken
 
 

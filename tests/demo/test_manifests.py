@@ -13,7 +13,7 @@ from examples.demo.classifier import VERSIONS
 from tests.demo.conftest import ROOT
 
 MANIFESTS = ROOT / "examples" / "demo" / "manifests"
-GATEWAY = ("good", "wrong", "broken")
+GATEWAY = ("good", "wrong", "broken", "same", "weaker", "slow")
 
 Object = dict[str, Any]
 

@@ -1,11 +1,13 @@
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from controller.api.presets import PRESETS
 from controller.api.selectors import parse_selector
+from examples.demo.classifier import VERSIONS, Classifier
 from tests.demo.conftest import Server, ask
 
 Serve = Callable[..., Server]
@@ -236,3 +238,10 @@ def test_senseless_setting_is_named(name: str, value: str) -> None:
 
     with pytest.raises(SystemExit, match=name):
         Settings.read({name: value})
+
+
+def test_slow_looks_up_its_features_thirty_percent_longer(models: Path) -> None:
+    slow, usual = (Classifier(VERSIONS[name], folder=models, seed=1, lookup_seconds=0.02) for name in ("slow", "v1"))
+    pairs = [(slow.lookup_seconds(), usual.lookup_seconds()) for _ in range(999)]
+    assert all(late == pytest.approx(1.3 * early) for late, early in pairs)
+    assert sorted(early for _, early in pairs)[499] == pytest.approx(0.02, rel=0.05)

@@ -23,7 +23,10 @@ from tests.demo.conftest import ROOT
 from tests.demo.test_manifests import named, render, rollout
 
 RECORDED = Path(__file__).parent / "recorded"
-WRONG, BROKEN, GOOD = SCENES
+WRONG, BROKEN, GOOD = PLAYED = tuple(
+    next(scene for scene in SCENES if scene.name == name) for name in ("wrong", "broken", "good")
+)
+"""Scenes of which a real run was recorded."""
 
 
 def counts(requests: int, *, incorrect: int = 0, http_errors: int = 0, connection_errors: int = 0) -> VersionStats:
@@ -65,10 +68,10 @@ def moments(scene: Scene) -> list[Moment]:
 
 @pytest.fixture(scope="module")
 def endings() -> tuple[Moment, ...]:
-    return tuple(moments(scene)[-1] for scene in SCENES)
+    return tuple(moments(scene)[-1] for scene in PLAYED)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", PLAYED, ids=lambda scene: scene.name)
 def test_a_scene_ends_with_the_last_status_and_not_before(scene: Scene) -> None:
     *others, last = moments(scene)
     assert [each.ending for each in others] == [None] * len(others)
@@ -83,7 +86,7 @@ def test_what_is_said_about_the_scene_before_is_no_news_of_this_one() -> None:
     assert describe(stale) == "broken waiting for the operator to begin with digits-broken"
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", PLAYED, ids=lambda scene: scene.name)
 def test_lines_tell_the_recorded_story(scene: Scene) -> None:
     told = [describe(moment) for moment in moments(scene)]
     assert told == (RECORDED / f"{scene.name}.lines.txt").read_text().splitlines()
@@ -101,12 +104,12 @@ def test_a_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 def drawn(moment: Moment, *endings: Moment, width: int) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(draw(moment, scenes=SCENES, endings=endings))
+    console.print(draw(moment, scenes=PLAYED, endings=endings))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", PLAYED, ids=lambda scene: scene.name)
 def test_the_screen_fits_a_small_terminal_and_shows_each_status(scene: Scene) -> None:
     for moment in moments(scene):
         picture = drawn(moment, width=100)
@@ -139,7 +142,7 @@ def test_the_screen_ticks_off_what_ended_well_and_crosses_what_did_not(endings: 
 
 def test_a_live_screen_leaves_nothing_behind(endings: tuple[Moment, ...]) -> None:
     console = Console(width=100, height=40, file=io.StringIO(), force_terminal=True, force_interactive=True)
-    with Screen(console, SCENES) as screen:
+    with Screen(console, PLAYED) as screen:
         for ending in endings:
             screen.show(ending)
     assert isinstance(console.file, io.StringIO)
@@ -186,7 +189,7 @@ def test_evidence_that_decides_is_the_mean_of_worse_and_the_least_of_not_worse()
 
 
 def test_the_table_says_what_was_decided_and_what_it_cost(endings: tuple[Moment, ...]) -> None:
-    rows = [report.row(scene, moment) for scene, moment in zip(SCENES, endings, strict=True)]
+    rows = [report.row(scene, moment) for scene, moment in zip(PLAYED, endings, strict=True)]
     assert [len(row) for row in rows] == [len(report.HEADINGS)] * 3
     wrong, broken, good = (dict(zip(report.HEADINGS, row, strict=True)) for row in rows)
     assert (wrong["model"], wrong["expected"], wrong["decided"]) == ("wrong", "RolledBack", "✓ RolledBack")
@@ -200,11 +203,11 @@ def test_the_table_says_what_was_decided_and_what_it_cost(endings: tuple[Moment,
 
 def test_the_table_fits_a_small_terminal(endings: tuple[Moment, ...]) -> None:
     console = Console(width=80, file=io.StringIO(), color_system=None)
-    console.print(report.table(SCENES, endings))
+    console.print(report.table(PLAYED, endings))
     assert isinstance(console.file, io.StringIO)
     table = console.file.getvalue()
     assert "…" not in table
-    assert len(table.splitlines()) == 3 + len(SCENES)
+    assert len(table.splitlines()) == 3 + len(PLAYED)
 
 
 def test_failures_of_others_are_told_from_those_of_the_candidate() -> None:
@@ -237,11 +240,11 @@ def test_users_are_counted_from_the_beginning_of_the_scene() -> None:
 
 def test_success_is_every_scene_ending_as_expected(endings: tuple[Moment, ...]) -> None:
     wrong, broken, good = endings
-    assert report.exit_code(SCENES, endings) == 0
-    assert report.exit_code(SCENES, [wrong, broken]) == 1
-    assert report.exit_code(SCENES, [wrong, broken, replace(good, scene=replace(GOOD, expected="RolledBack"))]) == 1
-    assert report.exit_code(SCENES, [wrong, broken, moments(GOOD)[-2]]) == 1
-    assert report.exit_code(SCENES, []) == 1
+    assert report.exit_code(PLAYED, endings) == 0
+    assert report.exit_code(PLAYED, [wrong, broken]) == 1
+    assert report.exit_code(PLAYED, [wrong, broken, replace(good, scene=replace(GOOD, expected="RolledBack"))]) == 1
+    assert report.exit_code(PLAYED, [wrong, broken, moments(GOOD)[-2]]) == 1
+    assert report.exit_code(PLAYED, []) == 1
     assert report.exit_code([WRONG], [wrong]) == 0
 
 
@@ -264,7 +267,7 @@ def test_a_watch_begins_again_when_it_ends() -> None:
     assert seen[-1] == seen[0]
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", PLAYED, ids=lambda scene: scene.name)
 def test_each_scene_applies_its_candidate_to_the_one_rollout(scene: Scene) -> None:
     assert scene.manifest == f"examples/demo/manifests/rollouts/{scene.name}.yaml"
     applied = rollout(scene.name)

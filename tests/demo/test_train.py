@@ -28,8 +28,15 @@ def test_holdout_is_half_of_the_data_with_its_true_labels(holdout: dict[str, lis
 
 
 @pytest.mark.parametrize(
-    ("good", "wrong", "complaints"),
-    [(0.95, 0.85, 0), (0.94, 0.85, 1), (0.95, 0.89, 1), (0.95, 0.80, 1), (0.90, 0.95, 2)],
+    ("good", "weaker", "wrong", "complaints"),
+    [
+        (0.95, 0.91, 0.85, 0),
+        (0.94, 0.91, 0.85, 1),
+        (0.95, 0.93, 0.85, 1),
+        (0.95, 0.91, 0.89, 1),
+        (0.95, 0.91, 0.80, 1),
+        (0.90, 0.94, 0.95, 3),
+    ],
 )
-def test_broken_promises_are_named(good: float, wrong: float, complaints: int) -> None:
-    assert len(broken_promises({"v1": 0.95, "good": good, "wrong": wrong})) == complaints
+def test_broken_promises_are_named(good: float, weaker: float, wrong: float, complaints: int) -> None:
+    assert len(broken_promises({"v1": 0.95, "good": good, "weaker": weaker, "wrong": wrong})) == complaints

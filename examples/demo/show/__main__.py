@@ -29,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
         "--scene",
         action="append",
         choices=[scene.name for scene in SCENES],
-        help="play this one only; may be repeated (default: all)",
+        help="play this one only; may be repeated (default: "
+        + ", ".join(scene.name for scene in SCENES if scene.usual)
+        + ")",
     )
     root.add_argument(
         "--limit", type=float, default=600.0, metavar="SECONDS", help="longest that a scene may take (default: 600)"
@@ -40,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the show and return the exit code."""
     options = parser().parse_args(arguments)
-    scenes = [scene for scene in SCENES if options.scene is None or scene.name in options.scene]
+    scenes = [scene for scene in SCENES if (scene.usual if options.scene is None else scene.name in options.scene)]
     endings: list[Moment] = []
     kubectl, console = Kubectl(), _console()
     try:

@@ -29,11 +29,13 @@ class Scene:
         name: Of the candidate's version, of its manifest, and of the scene.
         model: What is the matter with the candidate.
         expected: How it has to end.
+        usual: Whether it is played when none is asked for.
     """
 
     name: str
     model: str
     expected: Outcome
+    usual: bool = True
 
     @property
     def candidate(self) -> str:
@@ -49,7 +51,10 @@ class Scene:
 SCENES: Final = (
     Scene("wrong", "10 points less accurate, and not one error", "RolledBack"),
     Scene("broken", "answers 500 to 30 % of its requests", "RolledBack"),
+    Scene("slow", "equally good answers, 30 % later", "RolledBack"),
     Scene("good", "better than the one that serves", "Promoted"),
+    Scene("same", "the one that serves, under another name", "Promoted", usual=False),
+    Scene("weaker", "4 points less accurate, where 2 are tolerated", "RolledBack", usual=False),
 )
 """In the order in which they are played."""
 
