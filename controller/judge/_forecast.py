@@ -1,0 +1,270 @@
+"""How long until a verdict: the course that the evidence takes in windows as they are expected.
+
+The log e-value of a window is linear in its counts. So expected counts give the expected growth of every bet, each
+bet's path is a straight line, and the mixtures over the bets (F1, F2), over the window of onset (F6) and with the
+catastrophic guard follow from these lines exactly. What is left out is chance: it moves a single run by half of the
+forecast easily, the mean of many runs by less than a fourth (a test compares it with simulated runs).
+
+A mean is forecast by F3 on differences that scatter as they did, a histogram at one of its edges.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from math import inf, isfinite, log, sqrt
+from typing import Protocol
+
+from controller.judge import _rate
+from controller.judge._course import Combined, Course, Lines, Rising
+from controller.judge._histogram import HistogramTest
+from controller.judge._mean import log_one_sided
+from controller.judge._mean_process import MeanTest
+from controller.judge._process import MetricTest, PerArm, Window
+from controller.judge._rate import RateArm
+from controller.judge._rate_process import RateTest
+from controller.judge._ratio import (
+    Arm,
+    better_alternatives,
+    log_factors,
+    not_worse_alternatives,
+    worse_alternatives,
+)
+from controller.judge._ratio_process import RatioTest
+
+__all__ = ["Expected", "Forecast", "forecast", "resolvable_margin"]
+
+_CATASTROPHE = 8.0
+_HALVINGS = 40
+_SMALLEST_PART = 1e-9
+_LARGEST_RELATIVE = 1e3
+_FEWEST_DIFFERENCES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the windows to come are expected to bring to one metric.
+
+    Attributes:
+        levels: both arms' levels: share of bad ones, events per exposure, mean, share above the edge in question.
+        exposure: both arms' effective requests (or exposure) per window, above 0.
+        deviation: means only: how much the difference of both arms' means scatters from window to window.
+    """
+
+    levels: PerArm
+    exposure: PerArm
+    deviation: float | None = None
+
+    @property
+    def equal(self) -> "Expected":
+        """The same with a candidate like stable."""
+        return replace(self, levels=PerArm(self.levels.stable, self.levels.stable))
+
+    @property
+    def difference(self) -> float:
+        """Candidate's level minus stable's."""
+        return self.levels.candidate - self.levels.stable
+
+
+class Courses(Protocol):
+    """The courses of one metric's evidence."""
+
+    def worse(self) -> Course:
+        """Of what a roll-back rests on."""
+
+    def not_worse(self) -> Course:
+        """Of the evidence for "not worse than the margin"."""
+
+    def better(self) -> Course:
+        """Of the evidence for "better than stable"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """When one metric's evidence is expected to decide; answers in windows, infinite where it never does."""
+
+    test: MetricTest
+    courses: Courses
+
+    def until_not_worse(self, alpha: float, *, evidence: float = 0.0, better: float = 0.0) -> float:
+        """Windows until "not worse" (and "better", where the test asks for it) has evidence 1/α.
+
+        Args:
+            alpha: error probability of the epoch.
+            evidence: logarithm of what there is of it.
+            better: the same for "better".
+        """
+        found = self.courses.not_worse().until(-log(alpha), known=evidence)
+        if not self.test.must_be_better or found == inf:
+            return found
+        return max(found, self.courses.better().until(-log(alpha), known=better))
+
+    def until_worse(self, alpha: float, *, evidence: float = 0.0, share: float = 1.0) -> float:
+        """Windows until this metric alone brings the common worse evidence to 1/α.
+
+        Args:
+            alpha: error probability of the epoch.
+            evidence: logarithm of the metric's own worse evidence.
+            share: the metric's weight among all that decide, in (0, 1]: the others are taken to say nothing.
+        """
+        return self.courses.worse().until(-log(alpha * share), known=evidence)
+
+
+def forecast(test: MetricTest, expected: Expected) -> Forecast | None:
+    """The course of the test's evidence in such windows; None for kinds that have no forecast."""
+    sizes = (expected.exposure.stable, expected.exposure.candidate)
+    if not all(isfinite(size) and size > 0.0 for size in sizes):
+        msg = f"expected requests per window above 0 in both arms, found {sizes}"
+        raise ValueError(msg)
+    courses = _courses(test, expected)
+    return None if courses is None else Forecast(test, courses)
+
+
+def resolvable_margin(test: MetricTest, expected: Expected, *, windows: float, alpha: float) -> float | None:
+    """The smallest margin at which equal arms are shown to be not worse within so many windows, if there is one."""
+    largest = _largest_margin(test, expected)
+
+    def enough(margin: float) -> bool:
+        found = forecast(replace(test, margin=margin, must_be_better=False), expected.equal)
+        return found is not None and found.until_not_worse(alpha) <= windows
+
+    low, high = _SMALLEST_PART * largest, largest
+    if not enough(high):
+        return None
+    for _ in range(_HALVINGS):
+        middle = sqrt(low * high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _largest_margin(test: MetricTest, expected: Expected) -> float:
+    if isinstance(test, RateTest):
+        return _LARGEST_RELATIVE
+    if isinstance(test, MeanTest):
+        return 100.0 * max(expected.deviation or 0.0, _SMALLEST_PART)
+    return max((1.0 - expected.levels.stable) / 2, _SMALLEST_PART)
+
+
+@singledispatch
+def _courses(_: MetricTest, expected: Expected) -> Courses | None:  # noqa: ARG001 - the others'
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """F1, with stable's rate as it will have been learnt from what is ``known`` of it."""
+
+    expected: Expected
+    margin: float
+    catastrophic_margin: float
+    horizon: int
+    known: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        least = 0.5 / (1.0 + self.known + self.expected.exposure.stable)
+        return min(max(self.expected.levels.stable, least), 1.0 - least)
+
+    def worse(self) -> Course:
+        near = self._growth(self.margin, worse_alternatives(self.rate, self.margin))
+        far = self._growth(self.catastrophic_margin, worse_alternatives(self.rate, self.catastrophic_margin))
+        return Combined(near, far, self.horizon)
+
+    def not_worse(self) -> Course:
+        return Lines(self._growth(self.margin, not_worse_alternatives(self.rate, self.margin)))
+
+    def better(self) -> Course:
+        return Lines(self._growth(0.0, better_alternatives(self.rate)))
+
+    def _growth(self, margin: float, bets: tuple[float, ...]) -> tuple[float, ...]:
+        levels, sizes = self.expected.levels, self.expected.exposure
+        window = Window(
+            Arm(sizes.stable, sizes.stable * levels.stable), Arm(sizes.candidate, sizes.candidate * levels.candidate)
+        )
+        return log_factors(window, rate=self.rate, margin=margin, alternatives=bets)
+
+
+@_courses.register
+def _(test: RatioTest, expected: Expected) -> Courses:
+    known = test.history.total if test.history is not None else 0.0
+    return _Shares(expected, test.margin, test.catastrophic_margin, test.horizon, known)
+
+
+@_courses.register
+def _(test: HistogramTest, expected: Expected) -> Courses:
+    """At one edge: the one in question leads the mean over the edges, and is the last to be shown not worse."""
+    room = (1.0 - expected.levels.stable) / 2
+    return _Shares(expected, test.margin, max(test.margin, min(_CATASTROPHE * test.margin, room)), test.horizon)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """F2."""
+
+    test: RateTest
+    expected: Expected
+
+    def worse(self) -> Course:
+        near, far = (
+            self._growth(line, _rate.worse_ratios(line)) for line in (self.test.line, self.test.catastrophic_line)
+        )
+        return Combined(near, far, self.test.horizon)
+
+    def not_worse(self) -> Course:
+        return Lines(self._growth(self.test.line, _rate.not_worse_ratios(self.test.line)))
+
+    def better(self) -> Course:
+        return Lines(self._growth(1.0, _rate.better_ratios(1.0)))
+
+    def _growth(self, line: float, bets: tuple[float, ...]) -> tuple[float, ...]:
+        levels, sizes = self.expected.levels, self.expected.exposure
+        window = Window(
+            RateArm(sizes.stable * levels.stable, sizes.stable),
+            RateArm(sizes.candidate * levels.candidate, sizes.candidate),
+        )
+        return _rate.log_factors(window, line=line, alternatives=bets)
+
+
+@_courses.register
+def _(test: RateTest, expected: Expected) -> Courses:
+    return _Rates(test, expected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """F3, with as many differences as there are batches of windows."""
+
+    test: MeanTest
+    expected: Expected
+    deviation: float
+
+    def worse(self) -> Course:
+        near, far = self._evidence(self.test.margin, 1.0), self._evidence(self.test.catastrophic_margin, 1.0)
+        # A fourth of the weight rests on the plain process: half of the restart mixture, which is half of it all.
+        return self._course(lambda windows: max(near(windows) - log(4.0), far(windows) - log(2.0)))
+
+    def not_worse(self) -> Course:
+        return self._course(self._evidence(self.test.margin, -1.0))
+
+    def better(self) -> Course:
+        return self._course(self._evidence(0.0, -1.0))
+
+    def _course(self, evidence: Callable[[float], float]) -> Course:
+        return Rising(evidence, first=float(_FEWEST_DIFFERENCES * self.test.batch))
+
+    def _evidence(self, line: float, sign: float) -> Callable[[float], float]:
+        spread = self.deviation / sqrt(self.test.batch)
+
+        def after(windows: float) -> float:
+            count = max(windows / self.test.batch, 2.0)
+            above = sqrt(count) * (self.expected.difference - line)
+            scatter = spread * sqrt(count - 1.0)
+            length = sqrt(above * above + scatter * scatter)
+            aligned = sign * above / length if length > 0.0 else 0.0
+            return float(log_one_sided((count,), (aligned,))[0])  # type: ignore[arg-type]
+
+        return after
+
+
+@_courses.register
+def _(test: MeanTest, expected: Expected) -> Courses | None:
+    return None if expected.deviation is None else _Means(test, expected, expected.deviation)
