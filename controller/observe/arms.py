@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from controller.api.selectors import Matcher, quoted
 from controller.api.spec import ArmLabels, Labels
+from controller.api.verdicts import Kind
 from controller.observe.counters import Edges, End, Scrapes, Series, Target
 from controller.plan.world import ArmName, Pod
 
@@ -20,19 +21,36 @@ from controller.plan.world import ArmName, Pod
 _HASH: Final = "[4-9bcdf]{6,10}"
 _RANDOM: Final = "[2456789bcdfghjklmnpqrstvwxz]{5}"
 
+LE: Final = "le"
+"""The label that tells the buckets of a classic histogram."""
+
 LONGEST_REACH: Final = timedelta(minutes=10)
 """How far before a window a dead pod's life is looked at, at most; longer warm-ups are taken as that long for it."""
 
 
 @dataclass(frozen=True)
 class MetricQuestion:
-    """One ratio metric: its two selectors as the user (or a preset) wrote them, and how its arms are told apart."""
+    """One metric: its selectors as the user (or a preset) wrote them, and how its arms are told apart.
+
+    Attributes:
+        name: the metric's name.
+        bad: selector of what is counted: bad requests, a rate's events, a mean's sum; empty for buckets and queries.
+        total: selector of what that is set against: requests, exposure, values, or the buckets; empty for a query.
+        allow_absent: whether the ``bad`` series may never have existed.
+        arms: a label that tells the arms apart, where pods do not.
+        kind: what the metric is made of.
+        label: of buckets: the label that tells them.
+        query: PromQL of one arm, with the place for its selector.
+    """
 
     name: str
     bad: str
     total: str
     allow_absent: bool
     arms: ArmLabels | None = None
+    kind: Kind = Kind.RATIO
+    label: str = LE
+    query: str = ""
 
 
 @dataclass(frozen=True)

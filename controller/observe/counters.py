@@ -5,10 +5,11 @@ because they extrapolate to the edges: they return fractions, and count a reques
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from math import isfinite
 from typing import Final
 
@@ -21,16 +22,31 @@ Target = tuple[str, str, str]
 LARGEST_COUNT: Final = 2.0**53
 """Above it a float no longer counts one by one."""
 
+LARGEST_SUM: Final = 1e100
+"""What no sum of values ever reaches."""
+
+Accepts = Callable[[float], bool]
+"""Which values samples of a series may have."""
+
 _DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series with its samples; ``lost`` of them were no counter's value and are left out."""
+    """One series with its samples.
+
+    ``lost`` of them were no number that it may have and are left out; ``native`` ones were whole histograms.
+    """
 
     labels: Mapping[str, str]
     samples: tuple[Sample, ...]
     lost: int = 0
+    native: int = 0
+
+    @property
+    def name(self) -> str:
+        """The metric's name; Prometheus always gives one."""
+        return self.labels.get("__name__", "the counter")
 
     def target(self, pod_label: str) -> Target:
         """Return where the series comes from."""
@@ -67,22 +83,59 @@ def is_count(value: float) -> bool:
     return isfinite(value) and 0 <= value <= LARGEST_COUNT
 
 
-def increase(samples: Iterable[Sample], edges: Edges, *, unseen: float | None = None) -> float | None:
+def is_sum(value: float) -> bool:
+    """Whether a sum of values can be that: a finite number, negative ones included."""
+    return abs(value) <= LARGEST_SUM
+
+
+def fell(before: Sample, after: Sample) -> bool:
+    """Whether a counter began again between two samples: it can fall in no other way."""
+    return after[1] < before[1]
+
+
+def reborn_at(times: Iterable[float]) -> "Reborn":
+    """Return what tells that a process began again by when its other counters fell.
+
+    For sums of values that may be negative: such a sum falls by itself, and after a new beginning it may be higher.
+    """
+    ascending = tuple(sorted(times))
+
+    def began_again(before: Sample, after: Sample) -> bool:
+        position = bisect_right(ascending, before[0])
+        return position < len(ascending) and ascending[position] <= after[0]
+
+    return began_again
+
+
+Reborn = Callable[[Sample, Sample], bool]
+"""Whether the process began again between two neighbouring samples."""
+
+
+def falls(samples: Iterable[Sample]) -> tuple[float, ...]:
+    """Return the times of the samples that lie below their predecessor."""
+    return tuple(after[0] for before, after in pairwise(sorted(set(samples))) if fell(before, after))
+
+
+def increase(
+    samples: Iterable[Sample], edges: Edges, *, unseen: float | None = None, reborn: Reborn = fell
+) -> float | None:
     """Return how much a counter grew from its last sample at or before the start to that at or before the end.
 
-    A value below its predecessor means that the process began again, so all of it is growth. ``unseen`` is the value
-    at the start for a counter without a sample there: 0 when it is known not to have existed, None when nobody knows;
-    then the answer is None as soon as it has samples inside.
+    Where its process began again, all of the value is growth. ``unseen`` is the value at the start for a counter
+    without a sample there: 0 when it is known not to have existed, None when nobody knows; then the answer is None as
+    soon as it has samples inside.
     """
-    value, growth = unseen, 0.0
-    for time, reading in sorted(set(samples)):
+    before = None if unseen is None else (edges.start, unseen)
+    growth = 0.0
+    for sample in sorted(set(samples)):
+        time, reading = sample
         if time > edges.end:
             break
         if time > edges.start:
-            if value is None:
+            if before is None:
                 return None
-            growth += reading - value if reading >= value else reading
-        value = reading
+            growth += reading if reborn(before, sample) else reading - before[1]
+        before = sample
     return growth
 
 
@@ -134,3 +187,8 @@ def plain(number: float) -> str:
     """Write a count without exponent, and without decimals where it is whole."""
     text = format(Decimal(repr(round(number, _DECIMALS))), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def exact(number: float) -> str:
+    """Write a sum of values as exactly as a float knows it, with an exponent where it needs one."""
+    return format(number, ".15g")

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from controller.api.reasons import Reason
-from controller.api.record import ArmCounts, RecordedWindow, Row
+from controller.api.record import RecordedWindow, Row
 from controller.api.selectors import Selector, parse_selector
+from controller.api.verdicts import Kind
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
-from controller.observe.counters import Edges, Scrapes, Series, increase, plain
+from controller.observe.counters import Accepts, Edges, Scrapes, Series, is_count, is_sum, plain
 from controller.observe.prometheus import Prometheus, PrometheusServer, SourceError
-from controller.observe.tally import Count, Found, PerPod, Tally, overshoot, summed, tally
+from controller.observe.rows import counted, shown, skipped
+from controller.observe.tally import Counting, Found, PastGrowths, Tally, Unknown, means, pairs, summed, tally
 from controller.plan.windows import Window
 from controller.plan.world import ArmName, Problem
 
@@ -34,17 +36,6 @@ SLICE: Final = timedelta(hours=1)
 
 _MOST_VALUES: Final = 10
 _LONGEST_VALUE: Final = 64
-_SHOWN_SELECTOR: Final = 200
-_LONGEST_MESSAGE: Final = 1024
-"""What a row may hold; label values, which are part of some messages, have no bound of their own."""
-
-_SILENCE: Final = {
-    (True, True): (Reason.NO_TRAFFIC, "neither arm got a request in the window; check that clients send any"),
-    (True, False): (Reason.NO_STABLE_TRAFFIC, "stable got no request in the window, so nothing can be compared"),
-    (False, True): (Reason.NO_CANDIDATE_TRAFFIC, "the candidate got no request in the window; check the route"),
-}
-"""By whether stable and the candidate were without requests."""
-
 _UP: Final = Selector(name="up", matchers=())
 
 
@@ -100,9 +91,9 @@ class PrometheusEvidence:
         for start, end in _slices(before - span, before):
             reading = _Reading(self._prometheus, question, start=start, end=end)
             for metric in question.metrics:
-                total, bad = reading.stable_counts(metric)
+                found = summed(reading.stable_counts(metric).stable)
                 earlier = counts.get(metric.name, (0.0, 0.0))
-                counts[metric.name] = (earlier[0] + total, earlier[1] + bad)
+                counts[metric.name] = (earlier[0] + found.total, earlier[1] + found.bad)
         return {name: (total, min(bad, total)) for name, (total, bad) in counts.items() if total > 0}
 
     def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
@@ -139,7 +130,7 @@ class _Reading:
         self._scrape = prometheus.server.scrape
         patience = PATIENCE_SCRAPES * self._scrape
         self._edges = Edges(start.timestamp(), end.timestamp(), patience.total_seconds())
-        self._known: dict[str, tuple[Series, ...]] = {}
+        self._known: dict[tuple[str, Accepts], tuple[Series, ...]] = {}
 
     def row(self, metric: MetricQuestion) -> Row:
         """Return the counts of a metric, or why there are none."""
@@ -147,11 +138,12 @@ class _Reading:
         arms = arms_of(question, metric.arms)
         found = self._found(metric, arms)
         if not found.total:
-            return _skipped(metric, self._absent(metric, arms))
-        counts = tally(found, arms, edges=self._edges, pod_label=question.labels.pod)
+            return skipped(metric, self._absent(metric, arms))
+        counting = counting_of(metric)
+        counts = tally(found, arms, edges=self._edges, pod_label=question.labels.pod, counting=counting)
         if isinstance(counts, Problem):
-            return _skipped(metric, counts)
-        return _counted(metric, counts, bad_seen=self._bad_seen(metric, found, arms))
+            return skipped(metric, counts)
+        return counted(metric, counts, bad_seen=self._bad_seen(metric, found, arms))
 
     def observed_weight(self) -> str | None:
         """Return the candidate's percent of all requests, or None when there were none or they are not known.
@@ -169,34 +161,33 @@ class _Reading:
         candidate, stable = summed(counts.candidate).total, summed(counts.stable).total
         return None if candidate + stable == 0 else plain(round(100 * candidate / (candidate + stable), 1))
 
-    def stable_counts(self, metric: MetricQuestion) -> tuple[float, float]:
-        """Return stable's (total, bad), without asking whether every scrape was made.
+    def stable_counts(self, metric: MetricQuestion) -> Tally:
+        """Return stable's counts, without asking whether every scrape was made; see ``PastGrowths``.
 
-        Raises ``SourceError`` when a series holds nothing but values that are no counts: no window could be judged.
-
-        A series counts from zero when its target had been scraped without it, else from its first sample on, because
-        its process may be older.
+        Raises ``SourceError`` when the series are such that no window could be judged.
         """
-        arms = arms_of(self._question, metric.arms)
-        selectors = (metric.total, metric.bad)
-        found = [self._series(selector, arms, ArmName.STABLE) for selector in selectors]
-        pod_label = self._question.labels.pod
-        scrapes = Scrapes((series for each in found for series in each), pod_label=pod_label)
-        total, bad = (sum(self._growth(series, scrapes, pod_label) for series in each) for each in found)
-        return total, bad
-
-    def _growth(self, series: Series, scrapes: Scrapes, pod_label: str) -> float:
-        if not series.samples:
-            if series.lost:
-                raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, _no_counts(series, pod_label))
-            return 0.0
-        begun, value = series.samples[0]
-        scraped = scrapes.first(series.target(pod_label))
-        unseen = 0.0 if scraped is not None and scraped < begun else value
-        return increase(series.samples, self._edges, unseen=unseen) or 0.0
+        arms, pod_label = arms_of(self._question, metric.arms), self._question.labels.pod
+        total, bad = self._selected(metric, arms, ArmName.STABLE)
+        past = PastGrowths(Scrapes((*total, *bad), pod_label=pod_label), self._edges, pod_label, total, bad)
+        try:
+            counts = counting_of(metric)({ArmName.STABLE: past})
+        except Unknown as unknown:
+            raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, str(unknown)) from None
+        if isinstance(counts, Problem):
+            raise SourceError(counts.reason, counts.message)
+        return counts
 
     def _found(self, metric: MetricQuestion, arms: Arms) -> Found:
-        return Found(total=self._series(metric.total, arms), bad=self._series(metric.bad, arms), up=self._up(arms))
+        total, bad = self._selected(metric, arms)
+        return Found(total=total, bad=bad, up=self._up(arms))
+
+    def _selected(self, metric: MetricQuestion, arms: Arms, *only: ArmName) -> tuple[tuple[Series, ...], ...]:
+        """Return the series of the metric's ``total`` and of its ``bad``, if it has one."""
+        total = self._series(metric.total, arms, *only)
+        if not metric.bad:
+            return total, ()
+        keep = is_sum if metric.kind is Kind.MEAN else is_count
+        return total, self._series(metric.bad, arms, *only, keep=keep)
 
     def _up(self, arms: Arms) -> tuple[Series, ...]:
         """Return when pods were scraped with success: a counter that then has no series has counted nothing yet."""
@@ -205,16 +196,17 @@ class _Reading:
         found = self._range(_UP.narrowed(*arms.matchers(*ArmName)))
         return tuple(replace(each, samples=tuple(s for s in each.samples if s[1] == 1)) for each in found)
 
-    def _series(self, selector: str, arms: Arms, *only: ArmName) -> tuple[Series, ...]:
-        return self._range(parse_selector(selector).narrowed(*arms.matchers(*(only or ArmName))))
+    def _series(self, selector: str, arms: Arms, *only: ArmName, keep: Accepts = is_count) -> tuple[Series, ...]:
+        return self._range(parse_selector(selector).narrowed(*arms.matchers(*(only or ArmName))), keep)
 
-    def _range(self, narrowed: str) -> tuple[Series, ...]:
-        if narrowed not in self._known:
+    def _range(self, narrowed: str, keep: Accepts = is_count) -> tuple[Series, ...]:
+        if (narrowed, keep) not in self._known:
             reach = self._end - self._start + _LEAD_SCRAPES * self._scrape
             reach += min(self._question.warmup, LONGEST_REACH)
             milliseconds = round(reach.total_seconds() * 1000)
-            self._known[narrowed] = self._prometheus.instant(f"{narrowed}[{milliseconds}ms]", self._end)
-        return self._known[narrowed]
+            found = self._prometheus.instant(f"{narrowed}[{milliseconds}ms]", self._end, keep=keep)
+            self._known[narrowed, keep] = found
+        return self._known[narrowed, keep]
 
     def _exists(self, selector: str, arms: Arms) -> bool:
         """Whether any series of the arms matched the selector within ``MEMORY``; costs no samples."""
@@ -228,7 +220,7 @@ class _Reading:
 
     def _absent(self, metric: MetricQuestion, arms: Arms) -> Problem:
         """Tell a counter that nobody exports from one that Prometheus did not scrape for a while."""
-        question, selector = self._question, _shown(metric.total)
+        question, selector = self._question, shown(metric.total)
         if self._exists(metric.total, arms):
             message = f"Prometheus has no sample of {selector} around this window, but had before; was it down?"
             return Problem(Reason.SCRAPE_GAP, message)
@@ -240,55 +232,13 @@ class _Reading:
         )
 
 
-def _counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> Row:
-    """Return a row with counts; one without requests in an arm is skipped, but shows what the other arm had."""
-    stable, candidate = summed(counts.stable), summed(counts.candidate)
-    reason, message = _SILENCE.get((stable.total == 0, candidate.total == 0), (None, ""))
-    if reason is None:
-        message = _remarks(metric, counts, bad_seen=bad_seen)
-    return Row(
-        metric=metric.name,
-        stable=_arm_counts(counts.stable),
-        candidate=_arm_counts(counts.candidate),
-        bad_seen=bad_seen,
-        skipped=reason,
-        message=message[:_LONGEST_MESSAGE],
-    )
-
-
-def _skipped(metric: MetricQuestion, problem: Problem) -> Row:
-    return Row(metric=metric.name, skipped=problem.reason, message=problem.message[:_LONGEST_MESSAGE])
-
-
-def _arm_counts(pods: PerPod) -> ArmCounts:
-    raw, effective = summed(pods), _effective(pods)
-    return ArmCounts(
-        total=plain(raw.total),
-        bad=plain(raw.bad),
-        effective_total=plain(effective.total),
-        effective_bad=plain(effective.bad),
-        pods=len(pods),
-    )
-
-
-def _effective(pods: PerPod) -> Count:
-    """Return the counts that the judge uses; the one place where those of each pod will be deflated."""
-    return summed(pods)
-
-
-def _remarks(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> str:
-    remarks = [
-        f"{arm} had {plain(excess)} more bad requests than requests, which were cut: either the two counters were not "
-        "read in one moment, or bad selects what total does not"
-        for arm, excess in (
-            (ArmName.STABLE, overshoot(counts.stable)),
-            (ArmName.CANDIDATE, overshoot(counts.candidate)),
-        )
-        if excess
-    ]
-    if bad_seen is False:
-        remarks.append(f"no series ever matched {_shown(metric.bad)}, so that 0 bad requests prove nothing")
-    return "; ".join(remarks)
+def counting_of(metric: MetricQuestion) -> Counting:
+    """Return what the growth of a metric's series amounts to."""
+    match metric.kind:
+        case Kind.MEAN:
+            return means
+        case _:
+            return pairs
 
 
 def _slices(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -301,16 +251,3 @@ def _closest(values: tuple[str, ...], wanted: str) -> tuple[str, ...]:
     wanted = wanted.strip('"')
     ranked = sorted(values, key=lambda value: (-difflib.SequenceMatcher(None, wanted, value).ratio(), value))
     return tuple(value[:_LONGEST_VALUE] for value in ranked[:_MOST_VALUES])
-
-
-def _no_counts(series: Series, pod_label: str) -> str:
-    name, pod = series.labels.get("__name__", "the counter"), series.labels.get(pod_label)
-    where = f"{name} at pod {pod}" if pod else name
-    return (
-        f"none of the {series.lost} samples of {where} is a count (they are NaN, infinite, negative or above 2^53); "
-        "check what it exports"
-    )
-
-
-def _shown(selector: str) -> str:
-    return selector if len(selector) <= _SHOWN_SELECTOR else f"{selector[:_SHOWN_SELECTOR]}…"

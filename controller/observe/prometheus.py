@@ -18,7 +18,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from controller.api.reasons import Reason
-from controller.observe.counters import Sample, Series, is_count
+from controller.observe.counters import Accepts, Sample, Series, is_count
 from controller.observe.deadline import DeadlineAdapter, complete_within
 
 _CHUNK: Final = 65_536
@@ -79,8 +79,10 @@ class Prometheus:
         host = address.netloc.rpartition("@")[2]
         self._shown = f"{server.name!r} at {address.scheme}://{host}{address.path}"
 
-    def instant(self, query: str, at: datetime) -> tuple[Series, ...]:
+    def instant(self, query: str, at: datetime, *, keep: Accepts = is_count) -> tuple[Series, ...]:
         """Return what the query gives when evaluated at ``at``: a matrix of raw samples, or a vector.
+
+        ``keep`` tells which values a sample may have; the others are counted as lost.
 
         Raises:
             SourceError: no answer, or none that can be used.
@@ -88,7 +90,7 @@ class Prometheus:
         form = {"query": query, "time": f"{at.timestamp():.3f}", "timeout": f"{self.server.read_timeout:g}s"}
         found = self._ask("POST", "/api/v1/query", form)
         try:
-            return _series(found)
+            return _series(found, keep)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._refuse(f"an answer of unexpected shape ({_short(error)})", "check that url is a Prometheus server's")
 
@@ -103,6 +105,21 @@ class Prometheus:
         if not isinstance(found, list) or not all(isinstance(value, str) for value in found):
             self._refuse("label values of unexpected shape", "check that url is a Prometheus server's")
         return tuple(found)
+
+    def types(self, name: str) -> frozenset[str]:
+        """Return of which types the pods that are scraped now say that a metric is; empty where nobody says.
+
+        Raises:
+            SourceError: no answer, or none that can be used.
+        """
+        found = self._ask("GET", "/api/v1/metadata", {"metric": name})
+        try:
+            told = [entry["type"] for entry in found.get(name, ())] if isinstance(found, dict) else None
+        except (KeyError, TypeError, AttributeError):
+            told = None
+        if told is None or not all(isinstance(each, str) for each in told):
+            self._refuse("metadata of unexpected shape", "check that url is a Prometheus server's")
+        return frozenset(told)
 
     def _ask(self, method: str, path: str, form: Mapping[str, str]) -> object:
         """Return ``data`` of a successful answer."""
@@ -191,25 +208,34 @@ class Prometheus:
         raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, message) from None
 
 
-def _series(found: object) -> tuple[Series, ...]:
+def _series(found: object, keep: Accepts) -> tuple[Series, ...]:
     """Take a matrix or vector apart; anything else raises one of the errors of a wrong shape."""
     if not isinstance(found, dict) or found["resultType"] not in ("matrix", "vector"):
         msg = "neither matrix nor vector"
         raise ValueError(msg)
-    return tuple(_one_series(each) for each in found["result"])
+    return tuple(_one_series(each, keep) for each in found["result"])
 
 
-def _one_series(each: Mapping[str, object]) -> Series:
-    metric, values = each["metric"], each["values"] if "values" in each else [each["value"]]
+def _one_series(each: Mapping[str, object], keep: Accepts) -> Series:
+    metric, values, histograms = each["metric"], _samples(each, "value"), _samples(each, "histogram")
     if not isinstance(metric, dict) or not all(isinstance(text, str) for pair in metric.items() for text in pair):
         msg = "labels that are no strings"
         raise TypeError(msg)
-    if not isinstance(values, list):
-        msg = "values that are no list"
-        raise TypeError(msg)
+    if not values and not histograms:
+        msg = "a series without samples"
+        raise ValueError(msg)
     read = [_sample(*pair) for pair in values]
-    kept = tuple(sorted(sample for sample in read if is_count(sample[1])))
-    return Series(labels=metric, samples=kept, lost=len(read) - len(kept))
+    kept = tuple(sorted(sample for sample in read if keep(sample[1])))
+    return Series(labels=metric, samples=kept, lost=len(read) - len(kept), native=len(histograms))
+
+
+def _samples(each: Mapping[str, object], form: str) -> list[tuple[object, object]]:
+    """Return the samples of a matrix (``values``) or of a vector (``value``), or of native histograms alike."""
+    found = each.get(f"{form}s") if f"{form}s" in each else [each[form]] if form in each else []
+    if not isinstance(found, list):
+        msg = f"{form}s that are no list"
+        raise TypeError(msg)
+    return found
 
 
 def _sample(time: object, value: object) -> Sample:

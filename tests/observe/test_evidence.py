@@ -129,7 +129,7 @@ def _pod(name: str, ready: datetime) -> Pod:
     return Pod(name=name, uid=name, ready=True, started_at=ready, ready_at=ready)
 
 
-def numbers(row: Row) -> tuple[str, str, str, str]:
+def numbers(row: Row) -> tuple[str, str | None, str, str | None]:
     assert row.skipped is None, row.message
     assert row.stable is not None
     assert row.candidate is not None

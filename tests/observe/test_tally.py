@@ -7,6 +7,7 @@ import pytest
 
 from controller.api.reasons import Reason
 from controller.api.spec import ArmLabels, Labels
+from controller.observe import rows
 from controller.observe.arms import MetricQuestion, Question, arms_of
 from controller.observe.counters import Edges, Sample, Series
 from controller.observe.tally import Count, Found, Tally, overshoot, summed, tally
@@ -251,11 +252,15 @@ class TestLoss:
 
 
 class TestMoreBadThanTotal:
-    def test_it_is_cut_over_the_arm(self) -> None:
+    def test_it_is_cut_over_the_arm_and_told(self) -> None:
         found = count(QUESTION, *HEALTHY, bad=(steady(CANDIDATE, 12),))
-        assert counted(found)[1] == Count(10, 10)
+        assert counted(found)[1] == Count(10, 12)
         assert isinstance(found, Tally)
         assert overshoot(found.candidate) == pytest.approx(2)
+        row = rows.counted(QUESTION.metrics[0], found, bad_seen=True)
+        assert row.candidate is not None
+        assert (row.candidate.total, row.candidate.bad, row.candidate.effective_bad) == ("10", "10", "10")
+        assert row.message.startswith("candidate had 2 more bad requests than requests, which were cut")
 
     def test_pods_even_each_other_out(self) -> None:
         question = replace(QUESTION, candidate_pods=(pod(CANDIDATE), pod(SECOND)))

@@ -1,0 +1,316 @@
+"""Stable's own history: what it did before an epoch, in all, and per pod and interval (for calibration).
+
+Read from raw counters in slices, which bounds each answer. Intervals are as long as the windows will be. A pod takes
+part in an interval when it was scraped at both edges and had been there for the warm-up; an interval in which no pod
+did, or in which a counter's growth is not known, is left out.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+from typing import Final
+
+from controller.api.reasons import Reason
+from controller.api.selectors import Selector, parse_selector
+from controller.api.verdicts import Kind
+from controller.judge import PodHistory
+from controller.observe.arms import LE, LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
+from controller.observe.buckets import classes, histograms
+from controller.observe.counters import Edges, Reborn, Scrapes, Series, Target, fell, increase
+from controller.observe.prometheus import Prometheus, SourceError
+from controller.observe.tally import Count, Counting, PerPod, Unknown, means, pairs, summed, whereabouts
+from controller.plan.calibration import StableHistory
+from controller.plan.world import ArmName, Problem
+
+__all__ = ["LONGEST", "MOST_INTERVALS", "MOST_QUERIES", "SHORTEST", "SLICE", "read_history"]
+
+MOST_INTERVALS: Final = 200
+"""Intervals that a calibration rests on, at most."""
+LONGEST: Final = timedelta(days=1)
+"""How far back it reaches, at most."""
+SHORTEST: Final = timedelta(hours=1)
+"""How far back stable's level is taken from, at least."""
+SLICE: Final = timedelta(hours=1)
+"""What one query covers, or one interval where that is longer."""
+MOST_QUERIES: Final = 240
+"""Queries for one history; with many metrics it reaches less far back."""
+
+_PATIENCE_SCRAPES: Final = 2
+_LEAD_SCRAPES: Final = _PATIENCE_SCRAPES + 1
+_UP: Final = Selector(name="up", matchers=())
+
+
+def read_history(
+    prometheus: Prometheus, question: Question, *, before: datetime, interval: timedelta
+) -> dict[str, StableHistory]:
+    """Return what stable did until ``before``, per metric; one without a request, and queries, are absent.
+
+    Raises:
+        SourceError: nothing is known.
+    """
+    asked = tuple(metric for metric in question.metrics if metric.kind is not Kind.QUERY)
+    if not asked:
+        return {}
+    gathered = {metric.name: _Gathered(metric) for metric in asked}
+    last = before - prometheus.server.settle
+    for edges in _slices(last, interval, queries=len({s for m in asked for s in (m.total, m.bad)}) + 1):
+        stretch = _Stretch(prometheus, question, edges=edges, calibrated_from=last - _reach(interval))
+        for metric in asked:
+            stretch.add_to(gathered[metric.name], metric)
+    found = {name: each.history() for name, each in gathered.items()}
+    return {name: each for name, each in found.items() if each.total > 0.0}
+
+
+def _reach(interval: timedelta) -> timedelta:
+    """How far back intervals are compared."""
+    return min(MOST_INTERVALS * interval, LONGEST // interval * interval)
+
+
+def _slices(last: datetime, interval: timedelta, *, queries: int) -> Iterator[tuple[datetime, ...]]:
+    """Yield the edges of the intervals in each slice, oldest first; neighbouring slices share an edge."""
+    in_slice = max(1, SLICE // interval)
+    wanted = -(-max(SHORTEST, _reach(interval)) // interval)
+    intervals = min(wanted, max(1, MOST_QUERIES // queries) * in_slice)
+    edges = [last - number * interval for number in range(intervals, -1, -1)]
+    for first in range(0, intervals, in_slice):
+        yield tuple(edges[first : first + in_slice + 1])
+
+
+class _Stretch:
+    """One slice of history, read once per selector."""
+
+    def __init__(
+        self, prometheus: Prometheus, question: Question, *, edges: Sequence[datetime], calibrated_from: datetime
+    ) -> None:
+        self._prometheus = prometheus
+        self._question = question
+        self._edges = edges
+        self._calibrated_from = calibrated_from
+        self._known: dict[str, tuple[Series, ...]] = {}
+
+    def add_to(self, gathered: "_Gathered", metric: MetricQuestion) -> None:
+        """Add what stable did in this slice."""
+        arms = arms_of(self._question, metric.arms)
+        total, bad = self._stable(metric.total, arms), self._stable(metric.bad, arms)
+        pod_label = self._question.labels.pod
+        scrapes = Scrapes((*total, *bad, *self._up(arms)), pod_label=pod_label)
+        counting = _counting(metric)
+        whole = _Whole(scrapes, self._between(self._edges[0], self._edges[-1]), pod_label, total, bad)
+        gathered.add_whole(counting, whole)
+        for start, end in pairwise(self._edges):
+            if start >= self._calibrated_from:
+                gathered.add_interval(counting, self._interval(scrapes, self._between(start, end), (total, bad)))
+
+    def _interval(
+        self, scrapes: Scrapes, edges: Edges, series: tuple[tuple[Series, ...], tuple[Series, ...]]
+    ) -> "_Interval":
+        warmup = min(self._question.warmup, LONGEST_REACH).total_seconds()
+        steady = frozenset(
+            target
+            for pod in scrapes.pods()
+            for target in scrapes.targets(pod)
+            if all(edges.fresh(scrapes.age(target, edge)) for edge in (edges.start, edges.end))
+            and (scrapes.born(pod) or edges.end) + warmup <= edges.start
+        )
+        return _Interval(edges, self._question.labels.pod, steady, *series)
+
+    def _between(self, start: datetime, end: datetime) -> Edges:
+        patience = _PATIENCE_SCRAPES * self._prometheus.server.scrape
+        return Edges(start.timestamp(), end.timestamp(), patience.total_seconds())
+
+    def _stable(self, selector: str, arms: Arms) -> tuple[Series, ...]:
+        if not selector:
+            return ()
+        return self._range(parse_selector(selector).narrowed(*arms.matchers(ArmName.STABLE)))
+
+    def _up(self, arms: Arms) -> tuple[Series, ...]:
+        """When pods were scraped with success: a counter that then has no series has counted nothing yet."""
+        if not isinstance(arms, PodArms):
+            return ()
+        found = self._range(_UP.narrowed(*arms.matchers(ArmName.STABLE)))
+        return tuple(replace(each, samples=tuple(s for s in each.samples if s[1] == 1)) for each in found)
+
+    def _range(self, narrowed: str) -> tuple[Series, ...]:
+        if narrowed not in self._known:
+            start, end = self._edges[0], self._edges[-1]
+            reach = end - start + _LEAD_SCRAPES * self._prometheus.server.scrape
+            reach += min(self._question.warmup, LONGEST_REACH)
+            milliseconds = round(reach.total_seconds() * 1000)
+            self._known[narrowed] = self._prometheus.instant(f"{narrowed}[{milliseconds}ms]", end)
+        return self._known[narrowed]
+
+
+def _counting(metric: MetricQuestion) -> Counting:
+    match metric.kind:
+        case Kind.MEAN:
+            return means
+        case Kind.HISTOGRAM:
+            return histograms
+        case Kind.DISTRIBUTION:
+            return histograms if metric.label == LE else classes(metric.label)
+        case _:
+            return pairs
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The growth of stable's series over a whole slice, without asking whether every scrape was made.
+
+    A series counts from zero when its target had been scraped without it, else from its first sample on, because its
+    process may be older.
+    """
+
+    scrapes: Scrapes
+    edges: Edges
+    pod_label: str
+    total: tuple[Series, ...]
+    bad: tuple[Series, ...]
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        return tuple(sorted({each.target(self.pod_label)[0] for each in (*self.total, *self.bad)}))
+
+    def target(self, series: Series) -> Target:
+        return series.target(self.pod_label)
+
+    def growth(self, series: Series, reborn: Reborn = fell) -> float:
+        """Raise ``SourceError`` where all values are no counts: then no window could be judged either."""
+        if not series.samples:
+            if series.lost:
+                raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, _no_counts(series, self.pod_label))
+            return 0.0
+        begun, value = series.samples[0]
+        scraped = self.scrapes.first(self.target(series))
+        unseen = 0.0 if scraped is not None and scraped < begun else value
+        return increase(series.samples, self.edges, unseen=unseen, reborn=reborn) or 0.0
+
+
+@dataclass(frozen=True)
+class _Interval:
+    """The growth of stable's series in one interval, of the targets that were there all the time."""
+
+    edges: Edges
+    pod_label: str
+    steady: frozenset[Target]
+    of_total: tuple[Series, ...]
+    of_bad: tuple[Series, ...]
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        return tuple(sorted({pod for pod, _, _ in self.steady}))
+
+    @property
+    def total(self) -> Iterable[Series]:
+        return self._cut(self.of_total)
+
+    @property
+    def bad(self) -> Iterable[Series]:
+        return self._cut(self.of_bad)
+
+    def target(self, series: Series) -> Target:
+        return series.target(self.pod_label)
+
+    def growth(self, series: Series, reborn: Reborn = fell) -> float:
+        if series.lost:
+            msg = f"samples of {whereabouts(series, self.pod_label)} are no counts"
+            raise Unknown(msg)
+        # A target that was scraped at the start without the series had counted nothing yet.
+        return increase(series.samples, self.edges, unseen=0.0, reborn=reborn) or 0.0
+
+    def _cut(self, series: Iterable[Series]) -> Iterator[Series]:
+        """Leave of each series what the interval needs: its last sample before, and those inside."""
+        for each in series:
+            if self.target(each) in self.steady:
+                before = bisect_right(each.samples, self.edges.start, key=_time) - 1
+                end = bisect_right(each.samples, self.edges.end, key=_time)
+                yield replace(each, samples=each.samples[max(0, before) : end])
+
+
+def _time(sample: tuple[float, float]) -> float:
+    return sample[0]
+
+
+@dataclass
+class _Gathered:
+    """What was found of one metric so far."""
+
+    metric: MetricQuestion
+    whole: list[tuple[tuple[str, ...], Count]] = field(default_factory=list)
+    intervals: list[tuple[tuple[str, ...], PerPod] | None] = field(default_factory=list)
+
+    def add_whole(self, counting: Counting, growths: _Whole) -> None:
+        """Add the sum of one slice; one that cannot be counted adds nothing."""
+        found = counting({ArmName.STABLE: growths})
+        if not isinstance(found, Problem):
+            self.whole.append((found.edges, summed(found.stable)))
+
+    def add_interval(self, counting: Counting, growths: _Interval) -> None:
+        """Add one interval; None for one that is not known."""
+        try:
+            found = counting({ArmName.STABLE: growths}) if growths.steady else None
+        except Unknown:
+            found = None
+        if found is None or isinstance(found, Problem):
+            self.intervals.append(None)
+        else:
+            self.intervals.append((found.edges, found.stable))
+
+    def history(self) -> StableHistory:
+        """Return all of it."""
+        total, amount = (sum(getattr(count, part) for _, count in self.whole) for part in ("total", "bad"))
+        if self.metric.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION):
+            amount = min(amount, total) if self.metric.kind is Kind.RATIO else amount
+            return StableHistory(total=total, amount=amount, intervals=self._cells())
+        edges = self._common_edges()
+        slices = [self._on(edges, own, count.buckets) for own, count in self.whole if own]
+        return StableHistory(
+            total=total,
+            buckets=tuple(sum(column) for column in zip(*slices, strict=True)),
+            edges=edges,
+            bucket_intervals=tuple(
+                None if each is None else {pod: self._on(edges, each[0], c.buckets) for pod, c in each[1].items()}
+                for each in self.intervals
+            ),
+        )
+
+    def _cells(self) -> PodHistory:
+        """Return size and amount per pod; at one pod, too, a ratio has no more bad requests than requests."""
+        ratio = self.metric.kind is Kind.RATIO
+        return tuple(
+            None
+            if each is None
+            else {pod: (c.total, min(c.bad, c.total) if ratio else c.bad) for pod, c in each[1].items()}
+            for each in self.intervals
+        )
+
+    @property
+    def _has_bounds(self) -> bool:
+        return self.metric.kind is Kind.HISTOGRAM or self.metric.label == LE
+
+    def _common_edges(self) -> tuple[str, ...]:
+        """Bounds that all slices and intervals have; classes that any of them has."""
+        layouts = [own for own, _ in self.whole if own] + [each[0] for each in self.intervals if each and each[0]]
+        if not layouts:
+            return ()
+        if not self._has_bounds:
+            return tuple(sorted(set().union(*layouts)))
+        common = set(layouts[0]).intersection(*layouts)
+        return tuple(edge for edge in layouts[0] if edge in common)
+
+    def _on(self, edges: tuple[str, ...], own: tuple[str, ...], counts: tuple[float, ...]) -> tuple[float, ...]:
+        """Return counts on the common edges: buckets joined up to the next common bound, classes each alone."""
+        if not self._has_bounds:
+            known = dict(zip(own, counts, strict=True))
+            return tuple(known.get(name, 0.0) for name in edges)
+        up_to = dict(zip(own, accumulate(counts), strict=True))
+        cumulative = [up_to.get(edge, 0.0) for edge in edges]
+        return tuple(above - below for above, below in zip(cumulative, [0.0, *cumulative], strict=False))
+
+
+def _no_counts(series: Series, pod_label: str) -> str:
+    return (
+        f"none of the {series.lost} samples of {whereabouts(series, pod_label)} is a count (they are NaN, infinite, "
+        "negative or above 2^53); check what it exports"
+    )

@@ -1,0 +1,97 @@
+"""From counts to a row of the record: what the judge reads back, and what a person should know of it. Pure."""
+
+from controller.api.reasons import Reason
+from controller.api.record import ArmCounts, Row
+from controller.api.verdicts import Kind
+from controller.observe.arms import MetricQuestion
+from controller.observe.counters import exact, plain
+from controller.observe.tally import Count, PerPod, Tally, overshoot, summed
+from controller.plan.world import ArmName, Problem
+
+__all__ = ["counted", "shown", "skipped"]
+
+_SHOWN_SELECTOR = 200
+_LONGEST_MESSAGE = 1024
+"""What a row may hold; label values, which are part of some messages, have no bound of their own."""
+
+_SILENCE = {
+    (True, True): (Reason.NO_TRAFFIC, "neither arm got a request in the window; check that clients send any"),
+    (True, False): (Reason.NO_STABLE_TRAFFIC, "stable got no request in the window, so nothing can be compared"),
+    (False, True): (Reason.NO_CANDIDATE_TRAFFIC, "the candidate got no request in the window; check the route"),
+}
+"""By whether stable and the candidate were without requests."""
+
+
+def counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> Row:
+    """Return a row with counts; one without requests in an arm is skipped, but shows what the other arm had."""
+    stable, candidate = summed(counts.stable), summed(counts.candidate)
+    reason, message = _SILENCE.get((stable.total == 0, candidate.total == 0), (None, ""))
+    if reason is None:
+        message = _remarks(metric, counts, bad_seen=bad_seen)
+    return Row(
+        metric=metric.name,
+        stable=_arm_counts(metric, counts.stable),
+        candidate=_arm_counts(metric, counts.candidate),
+        edges=counts.edges or None,
+        bad_seen=bad_seen,
+        skipped=reason,
+        message=message[:_LONGEST_MESSAGE],
+    )
+
+
+def skipped(metric: MetricQuestion, problem: Problem) -> Row:
+    """Return a row without counts."""
+    return Row(metric=metric.name, skipped=problem.reason, message=problem.message[:_LONGEST_MESSAGE])
+
+
+def shown(selector: str) -> str:
+    """Return a selector, shortened for a message."""
+    return selector if len(selector) <= _SHOWN_SELECTOR else f"{selector[:_SHOWN_SELECTOR]}…"
+
+
+def _arm_counts(metric: MetricQuestion, pods: PerPod) -> ArmCounts:
+    raw, effective = summed(pods), _effective(pods)
+    total, effective_total = plain(raw.total), plain(effective.total)
+    match metric.kind:
+        case Kind.MEAN:
+            return ArmCounts(total=total, sum=exact(raw.bad), effective_total=effective_total, pods=len(pods))
+        case Kind.HISTOGRAM | Kind.DISTRIBUTION:
+            buckets = tuple(plain(each) for each in raw.buckets)
+            return ArmCounts(total=total, buckets=buckets, effective_total=effective_total, pods=len(pods))
+        case Kind.RATIO:
+            raw, effective = _cut(raw), _cut(effective)
+        case _:
+            pass
+    return ArmCounts(
+        total=total,
+        bad=plain(raw.bad),
+        effective_total=effective_total,
+        effective_bad=plain(effective.bad),
+        pods=len(pods),
+    )
+
+
+def _cut(count: Count) -> Count:
+    """No judge of a ratio can use more bad requests than requests."""
+    return Count(total=count.total, bad=min(count.bad, count.total))
+
+
+def _effective(pods: PerPod) -> Count:
+    """Return the counts that the judge uses; the one place where those of each pod will be deflated."""
+    return summed(pods)
+
+
+def _remarks(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> str:
+    excesses = (
+        (ArmName.STABLE, overshoot(counts.stable)),
+        (ArmName.CANDIDATE, overshoot(counts.candidate)),
+    )
+    remarks = [
+        f"{arm} had {plain(excess)} more bad requests than requests, which were cut: either the two counters were not "
+        "read in one moment, or bad selects what total does not"
+        for arm, excess in excesses
+        if excess and metric.kind is Kind.RATIO
+    ]
+    if bad_seen is False:
+        remarks.append(f"no series ever matched {shown(metric.bad)}, so that its 0 proves nothing")
+    return "; ".join(remarks)
