@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from controller.judge._process import Window
+from controller.judge._roots import upper_root
 from controller.judge._tails import Floats, log_student_cdf
 
 __all__ = [
@@ -155,26 +156,15 @@ def critical_alignment(count: int, alpha: float) -> float | None:
     """The alignment at which the one-sided evidence of so many differences is 1/α; None where none reaches it.
 
     The evidence grows with the alignment. For a single g it is between once and twice the two-sided evidence, which
-    solves in closed form; that brackets the root, and the method of Illinois finds it.
+    solves in closed form; that brackets the root.
     """
     needed = -log(alpha)
     low, high = _two_sided_root(count, needed - log(2.0)), _two_sided_root(count, needed + log(len(EFFECT_VARIANCES)))
-    above, below = _excess(count, high, needed), _excess(count, low, needed)
-    if above < 0.0:
-        return None
-    moved = 0
-    while high - low > _TOLERANCE * high and above > _TOLERANCE:
-        middle = (low * above - high * below) / (above - below)
-        value = _excess(count, middle, needed)
-        if value >= 0.0:
-            high, above, below, moved = middle, value, below / (1 + max(moved, 0)), 1
-        else:
-            low, below, above, moved = middle, value, above / (1 + max(-moved, 0)), -1
-    return high
 
+    def excess(alignment: float) -> float:
+        return float(log_one_sided((count,), (alignment,))[0]) - needed
 
-def _excess(count: int, alignment: float, needed: float) -> float:
-    return float(log_one_sided((count,), (alignment,))[0]) - needed
+    return upper_root(excess, low=low, high=high, tolerance=_TOLERANCE)
 
 
 def _two_sided_root(count: int, log_evidence: float) -> float:
