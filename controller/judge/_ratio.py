@@ -133,17 +133,19 @@ def log_factors(
     """
     stable, candidate = window.stable, window.candidate
     n0, n1, bad0, bad1 = stable.total, candidate.total, stable.bad, candidate.bad
-    good0, good1, line = n0 - bad0, n1 - bad1, rate + margin
+    good0, good1, line, blur = n0 - bad0, n1 - bad1, rate + margin, n1 * float_info.epsilon / ROUNDING_TOLERANCE
     nearest = projections(rate, alternatives, margin=margin, weights=(n0, n1))
     factors = []
     for alternative, s0 in zip(alternatives, nearest, strict=True):
         s1 = s0 + margin
-        if alternative == line or s0 <= 0.0 or s1 >= 1.0 or _blurred(s1, alternative, n1):
+        short, short1 = 1.0 - alternative, 1.0 - s1
+        # Next to 1 rounding of 1 − s1 moves the expectation: then there is no bet, by guesses and totals alone.
+        if alternative == line or s0 <= 0.0 or short1 <= 0.0 or blur * short > short1 * short1:
             factors.append(0.0)
         else:
             factors.append(
                 bad1 * log(alternative / s1)
-                + good1 * log((1.0 - alternative) / (1.0 - s1))
+                + good1 * log(short / short1)
                 + bad0 * log(rate / s0)
                 + good0 * log((1.0 - rate) / (1.0 - s0))
             )
@@ -165,26 +167,22 @@ def projections(
     if margin == 0.0:
         return tuple((n0 * rate + n1 * alternative) / (n0 + n1) for alternative in alternatives)
     skew, flank = 1.0 - 2.0 * margin, margin * (1.0 - margin)
-    square, linear, constant = share0 * (skew + rate) + share1, share0 * (rate * skew - flank), share0 * rate * flank
+    # Up to the alternative's own part, the cubic is s³ − square·s² + linear·s + 2·half.
+    square, linear, half = share0 * (skew + rate) + share1, share0 * (rate * skew - flank), share0 * rate * flank / 2.0
     found = []
     for alternative in alternatives:
         pull = share1 * (alternative - margin)
-        s = _middle_root((square + pull) / 3.0, linear + pull, constant)
+        centre, slope = (square + pull) / 3.0, linear + pull
+        squared = centre * centre
+        spread = squared - slope / 3.0
+        radius = sqrt(spread) if spread > 0.0 else nan
+        sine = (half - centre * (squared - slope / 2.0)) / (spread * radius)
+        s = centre + 2.0 * radius * sin(asin(sine) / 3.0) if -1.0 <= sine <= 1.0 else nan
         step = _newton_step(s, rate, alternative, margin=margin, weights=weights)
         s -= step
-        exact = abs(step) <= CLOSED_FORM_TOLERANCE * min(s, 1.0 - (s + margin))
+        exact = abs(step) <= CLOSED_FORM_TOLERANCE * (s if s < 1.0 - s - margin else 1.0 - s - margin)
         found.append(s if exact else _iterated(rate, alternative, margin=margin, weights=weights))
     return tuple(found)
-
-
-def _middle_root(centre: float, linear: float, constant: float) -> float:
-    """The middle one of the real roots of s³ − 3·centre·s² + linear·s + constant; NaN where rounding hides it."""
-    spread = centre * centre - linear / 3.0
-    if spread <= 0.0:
-        return nan
-    radius = sqrt(spread)
-    sine = (constant / 2.0 - centre * (centre * centre - linear / 2.0)) / (spread * radius)
-    return centre + 2.0 * radius * sin(asin(sine) / 3.0) if -1.0 <= sine <= 1.0 else nan
 
 
 def _newton_step(s: float, rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
@@ -214,14 +212,6 @@ def _iterated(rate: float, alternative: float, *, margin: float, weights: tuple[
         if abs(step) <= STEP_TOLERANCE * s:
             break
     return s
-
-
-def _blurred(s1: float, alternative: float, total: float) -> bool:
-    """Whether rounding in 1 − s1 moves the log e-value's expectation too far, for s1 next to 1.
-
-    The bet is left out then: that rests on guesses and totals alone, so an e-value remains.
-    """
-    return total * (1.0 - alternative) * float_info.epsilon > ROUNDING_TOLERANCE * (1.0 - s1) ** 2
 
 
 def _inside(rate: float) -> float:
