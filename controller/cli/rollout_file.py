@@ -1,0 +1,57 @@
+"""ModelRollouts from files, as they are written for ``kubectl apply``."""
+
+from dataclasses import dataclass
+
+import yaml
+from pydantic import ValidationError
+
+from controller.api.names import ROLLOUT_KIND
+from controller.api.spec import ModelRolloutSpec
+
+__all__ = ["RolloutFile", "read_rollout", "reason"]
+
+
+@dataclass(frozen=True)
+class RolloutFile:
+    """What a file says of one ModelRollout; its namespace may be left to kubectl."""
+
+    name: str
+    namespace: str | None
+    spec: ModelRolloutSpec
+
+
+def read_rollout(text: str) -> RolloutFile:
+    """Read the one ModelRollout among the YAML documents of the text.
+
+    Raises:
+        ValueError: there is none, more than one, or it breaks a rule of the spec; one line per problem.
+    """
+    try:
+        documents = [each for each in yaml.safe_load_all(text) if isinstance(each, dict)]
+    except yaml.YAMLError as error:
+        msg = f"expected YAML, found {' '.join(str(error).split())}"
+        raise ValueError(msg) from None
+    found = [each for each in documents if each.get("kind") == ROLLOUT_KIND]
+    if len(found) != 1:
+        kinds = ", ".join(str(each.get("kind")) for each in documents) or "none"
+        msg = f"expected one object of kind {ROLLOUT_KIND}, found {len(found)} among: {kinds}"
+        raise ValueError(msg)
+    try:
+        spec = ModelRolloutSpec.model_validate(found[0].get("spec"))
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        lines = (f"{'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}" for each in problems)
+        raise ValueError("\n".join(lines)) from None
+    metadata = found[0].get("metadata")
+    names = metadata if isinstance(metadata, dict) else {}
+    namespace = names.get("namespace")
+    return RolloutFile(str(names.get("name", "")), None if namespace is None else str(namespace), spec)
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Say why a file cannot be used."""
+    if isinstance(error, OSError):
+        return f"expected a file that can be read, found: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, found the byte {error.object[error.start]:#04x} at {error.start}"
+    return str(error)
