@@ -11,6 +11,7 @@ some windows as one array (windows × sides × bets), by steps that treat each n
 does not matter for the last bit how many windows were folded together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.judge._deferred import Deferred
 from controller.judge._process import Window
 from controller.judge._ratio import (
     CLOSED_FORM_TOLERANCE,
@@ -106,7 +108,7 @@ class _Folded:
     logs: Floats
     refuted: Flags
 
-    def after(self, windows: list[_Counts], *, bets: _Bets, alpha: float) -> "_Folded":
+    def after(self, windows: Sequence[_Counts], *, bets: _Bets, alpha: float) -> "_Folded":
         """The same with more windows in it."""
         factors = _log_factors(windows, bets=bets)
         logs = np.cumsum(np.concatenate([self.logs[np.newaxis], factors]), axis=0)[1:]
@@ -115,57 +117,40 @@ class _Folded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Noted:
-    """A window that is not folded yet, and the interval before it."""
-
-    before: "DifferenceInterval"
-    counts: _Counts
-
-
-@dataclass(slots=True, eq=False)
 class DifferenceInterval:
     """The running interval; ``update`` returns the next one and leaves this one as it is.
 
     Attributes:
         alpha: error probability of each end.
-        state: what the windows said, or the last one as long as nobody has asked.
     """
 
     alpha: float
     _bets: _Bets = field(repr=False)
-    state: _Folded | _Noted = field(repr=False)
+    _said: Deferred[_Folded, _Counts] = field(repr=False)
 
     @classmethod
     def start(cls, margin: float, alpha: float) -> "DifferenceInterval":
         """Nothing known: from −1 to 1."""
         bets = _bets(margin)
         nothing = _Folded(logs=np.zeros((2, bets.margins.size)), refuted=np.zeros((2, bets.grid.size), dtype=bool))
-        return cls(alpha, bets, nothing)
+        return cls(alpha, bets, Deferred(nothing))
 
     def update(self, window: Window[Arm], rate: float) -> "DifferenceInterval":
         """The interval after a comparable window; ``rate`` is the guess for stable's, made before it."""
         stable, candidate = window.stable, window.candidate
         counts = _Counts(stable.total, stable.bad, candidate.total, candidate.bad, rate)
-        return DifferenceInterval(self.alpha, self._bets, _Noted(self, counts))
+        return DifferenceInterval(self.alpha, self._bets, self._said.noting(counts))
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Lower and upper bound of candidate's rate minus stable's, in [−1, 1]."""
-        refuted = self._fold().refuted
+        refuted = self._said.result(self._fold).refuted
         return self._reach(refuted[0]), -self._reach(refuted[1])
 
-    def _fold(self) -> _Folded:
-        """Fold what was noted since the last time; this takes the place of the notes."""
-        noted: list[_Counts] = []
-        state = self.state
-        while isinstance(state, _Noted):
-            noted.append(state.counts)
-            state = state.before.state
-        noted.reverse()
-        for first in range(0, len(noted), _AT_ONCE):
-            state = state.after(noted[first : first + _AT_ONCE], bets=self._bets, alpha=self.alpha)
-        self.state = state
-        return state
+    def _fold(self, said: _Folded, windows: Sequence[_Counts]) -> _Folded:
+        for first in range(0, len(windows), _AT_ONCE):
+            said = said.after(windows[first : first + _AT_ONCE], bets=self._bets, alpha=self.alpha)
+        return said
 
     def _reach(self, row: Flags) -> float:
         refuted = row.size if row.all() else int(np.argmin(row))
@@ -186,7 +171,7 @@ def _bets(margin: float) -> _Bets:
     )
 
 
-def _log_factors(windows: list[_Counts], *, bets: _Bets) -> Floats:
+def _log_factors(windows: Sequence[_Counts], *, bets: _Bets) -> Floats:
     """Log e-value per window, side (0 counts bad requests, 1 good ones) and bet."""
     n0, bad0, n1, bad1, rate = (np.array(column).reshape(-1, 1, 1) for column in zip(*windows, strict=True))
     bads0, bads1, rates = (

@@ -1,8 +1,10 @@
 """Ratio metrics: what is tested, and the evidence processes of F1 from the first window of an epoch to its last."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from controller.judge._deferred import Deferred
 from controller.judge._interval import DifferenceInterval
 from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
@@ -92,9 +94,9 @@ class RatioProcess:
     _catastrophic: Plain
     _not_worse: Plain
     _better: Plain | None
-    _harm: tuple[Plain, ...]
     _known: History
     _interval: DifferenceInterval = field(compare=False, repr=False)
+    _harm: Deferred[tuple[Plain, ...], tuple[Window[Arm], float]] = field(compare=False, repr=False)
     _rates: Rates = field(default_factory=Rates)
 
     @classmethod
@@ -107,7 +109,7 @@ class RatioProcess:
             _catastrophic=Plain.start(len(ODDS_RATIOS)),
             _not_worse=Plain.start(len(MARGIN_FRACTIONS)),
             _better=Plain.start(len(ODDS_RATIOS)) if test.must_be_better else None,
-            _harm=tuple(Plain.start(len(MARGIN_FRACTIONS)) for _ in test.steps),
+            _harm=Deferred(tuple(Plain.start(len(MARGIN_FRACTIONS)) for _ in test.steps)),
             _known=test.history or History(0.0, 0.0),
             _interval=DifferenceInterval.start(test.margin, alpha),
         )
@@ -124,10 +126,7 @@ class RatioProcess:
             _catastrophic=self._catastrophic.update(_worse_factors(seen, rate, self.test.catastrophic_margin)),
             _not_worse=self._not_worse.update(_not_worse_factors(seen, rate, self.test.margin)),
             _better=None if self._better is None else self._better.update(_better_factors(seen, rate)),
-            _harm=tuple(
-                process.update(_not_worse_factors(seen, rate, margin))
-                for process, margin in zip(self._harm, self.test.harm_margins.values(), strict=True)
-            ),
+            _harm=self._harm.noting((seen, rate)),
             _known=self._known.learn(seen.stable),
             _interval=self._interval.update(seen, rate),
             _rates=self._rates.update(seen),
@@ -161,7 +160,16 @@ class RatioProcess:
     @property
     def log_harm(self) -> tuple[float, ...]:
         """Log evidence that each step's weight keeps the harm within its budget."""
-        return tuple(process.log_value for process in self._harm)
+        return tuple(process.log_value for process in self._harm.result(self._harmed))
+
+    def _harmed(self, harm: tuple[Plain, ...], windows: Sequence[tuple[Window[Arm], float]]) -> tuple[Plain, ...]:
+        margins = tuple(self.test.harm_margins.values())
+        for window, rate in windows:
+            harm = tuple(
+                process.update(_not_worse_factors(window, rate, margin))
+                for process, margin in zip(harm, margins, strict=True)
+            )
+        return harm
 
     @property
     def rates(self) -> PerArm | None:

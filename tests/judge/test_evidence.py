@@ -41,6 +41,7 @@ def test_replay_is_bit_for_bit_what_it_was(seen, stop, history):
 
     assert replayed == interrupted
     assert replayed.interval == interrupted.interval
+    assert replayed.log_harm == interrupted.log_harm
     assert start == Evidence.start(ratio_test(history=history), 0.05)
 
 
