@@ -35,6 +35,7 @@ from controller.judge._margin import (
     resolve_rate_margin,
 )
 from controller.judge._process import MetricTest, PerArm, Window, WindowLike
+from controller.judge._rate import RateArm
 from controller.judge._ratio import Arm, History
 from controller.judge._ratio_process import RatioTest
 from controller.judge._replay import Case, Replay, Trace
@@ -63,6 +64,7 @@ __all__ = [
     "PerArm",
     "PodHistory",
     "Pods",
+    "RateArm",
     "RatioTest",
     "Replay",
     "SampleRatio",

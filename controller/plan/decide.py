@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from controller.api.reasons import ConditionType, Phase, Reason
 from controller.api.status import ModelRolloutStatus
-from controller.plan import rules_progress, rules_safety, rules_traffic
+from controller.plan import rules_progress, rules_safety, rules_traffic, rules_validity
 from controller.plan.conditions import Fact, kstatus_facts, with_facts
 from controller.plan.desired import desired_world, holds
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON
@@ -40,6 +40,7 @@ CHAIN: Final[tuple[Rule, ...]] = (
     rules_progress.no_data,
     rules_progress.paused,
     rules_progress.approval,
+    rules_validity.held,
     rules_progress.progress,
 )
 """What protects users comes before what a person asks, and that before what goes on by itself."""

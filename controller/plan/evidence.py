@@ -1,25 +1,29 @@
 """From the record to the judge and back: the trial of an epoch, and what status says about it."""
 
 from collections.abc import Iterable
-from math import exp
 
 from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, FrozenAnalysis, FrozenMetric, RecordedWindow, Row
 from controller.api.spec import Metric
-from controller.api.status import ArmPair, EvidenceStatus, MetricStatus
+from controller.api.status import ArmPair, EvidenceStatus, MetricStatus, SliceStatus
 from controller.judge import Arm, History, RatioTest, Trial, Window, WindowLike, forecast_requests
 from controller.judge import Evidence as MetricEvidence
 from controller.plan.epoch import resolve
+from controller.plan.figures import e_value
 from controller.plan.situation import Evidence
+from controller.plan.validity import circumstances, coverage_note, slice_statuses
 
-_HIGHEST_SHOWN = 1e6
+_MOST_SHOWN = 20
+_LONGEST_NOTE = 1024
 
 
 def start_trial(frozen: FrozenAnalysis) -> Trial:
     """Return the trial of an epoch before its first window, from what was frozen when it began."""
     resolved = {metric.metric: metric for metric in frozen.metrics}
     tests = [_test(metric, resolved[metric.name], frozen) for metric in frozen.analysis.metrics]
-    return Trial.start(tests, alpha=float(frozen.alpha), min_requests=frozen.min_requests)
+    return Trial.start(
+        tests, alpha=float(frozen.alpha), min_requests=frozen.min_requests, share_check=frozen.share_check
+    )
 
 
 def _test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> RatioTest:
@@ -42,7 +46,7 @@ def _test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> Rat
 def judged(trial: Trial, windows: Iterable[RecordedWindow]) -> Trial:
     """Return the trial after further recorded windows."""
     for window in windows:
-        trial = trial.update(judged_counts(window))
+        trial = trial.update(judged_counts(window), circumstances(window))
     return trial
 
 
@@ -85,6 +89,7 @@ def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:
     margins = {metric.metric: metric.margin for metric in evidence.frozen.metrics}
     return tuple(
         _metric_status(
+            evidence.trial,
             each,
             margin=margins[name],
             row=newest.get(name),
@@ -101,9 +106,12 @@ def never_seen(evidence: Evidence, metric: str) -> bool:
     return bool(rows) and not any(row.bad_seen for row in rows)
 
 
-def _metric_status(each: MetricEvidence, *, margin: str, row: Row | None, weight: int, unproven: bool) -> MetricStatus:
+def _metric_status(
+    trial: Trial, each: MetricEvidence, *, margin: str, row: Row | None, weight: int, unproven: bool
+) -> MetricStatus:
     rates, difference, interval, judged_once = each.rates, each.difference, each.interval, each.windows > 0
-    state = row.skipped or Reason.COUNTED if row else Reason.NO_WINDOW_YET
+    slices = tuple(slice_statuses(trial, each.test.name))
+    note = coverage_note(trial, each)
     return MetricStatus(
         name=each.test.name,
         role=each.test.role,
@@ -117,14 +125,21 @@ def _metric_status(each: MetricEvidence, *, margin: str, row: Row | None, weight
         requests=ArmPair(stable=f"{each.requests.stable:.0f}", candidate=f"{each.requests.candidate:.0f}"),
         margin=margin,
         forecast=_forecast(each, weight) if judged_once else None,
-        state=Reason.BAD_SERIES_NEVER_SEEN if unproven and state is Reason.COUNTED else state,
+        slices=slices[:_MOST_SHOWN],
+        note=None if note is None else note[:_LONGEST_NOTE],
+        state=_state(each, row, unproven=unproven, slices=slices),
     )
 
 
-def e_value(log_value: float) -> str:
-    """Write evidence for people: four digits, and no more than a million."""
-    value = exp(min(log_value, 50.0))
-    return f">{_HIGHEST_SHOWN:.0f}" if value > _HIGHEST_SHOWN else f"{value:.4g}"
+def _state(each: MetricEvidence, row: Row | None, *, unproven: bool, slices: tuple[SliceStatus, ...]) -> Reason:
+    """Why the newest window was not counted, or what stands against the metric although it was."""
+    if row is None:
+        return Reason.NO_WINDOW_YET
+    if each.doubt is not None or row.skipped is not None:
+        return each.doubt or row.skipped or Reason.COUNTED
+    if unproven:
+        return Reason.BAD_SERIES_NEVER_SEEN
+    return Reason.SLICE_WORSE if slices else Reason.COUNTED
 
 
 def _forecast(each: MetricEvidence, weight: int) -> str | None:

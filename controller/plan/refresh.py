@@ -12,6 +12,7 @@ from controller.plan.desired import desired_world, fence_is, weights_are
 from controller.plan.evidence import counts, describe, gating_names
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE, UNDER_WAY
+from controller.plan.validity import doubt, holding
 from controller.plan.words import describe_missing_data, missing_rows
 
 
@@ -57,7 +58,9 @@ def _with_evidence(situation: Situation, evidence: Evidence) -> ModelRolloutStat
     return status.model_copy(
         update={
             "window": _window_status(status, evidence),
-            "analysis": analysis.model_copy(update={"verdict": evidence.trial.verdict, "metrics": metrics}),
+            "analysis": analysis.model_copy(
+                update={"verdict": evidence.trial.verdict, "validity": doubt(evidence.trial), "metrics": metrics}
+            ),
             "traffic": status.traffic.model_copy(
                 update={
                     "observed_weight": observed[-1] if observed else status.traffic.observed_weight,
@@ -133,6 +136,9 @@ def _data(situation: Situation) -> Fact:
         return Fact(ConditionType.DATA_AVAILABLE, "False", problem.reason, problem.message)
     if not live or evidence is None or not evidence.windows:
         return Fact(ConditionType.DATA_AVAILABLE, "Unknown", Reason.NO_WINDOW_YET, "No window was due yet")
+    held = holding(evidence.trial) if evidence.trial.invalid else None
+    if held is not None:
+        return Fact(ConditionType.DATA_AVAILABLE, "False", held.reason, held.message)
     missing = missing_rows(evidence)
     if missing and missing[0].skipped is not None:
         return Fact(ConditionType.DATA_AVAILABLE, "False", missing[0].skipped, describe_missing_data(situation))

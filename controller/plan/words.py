@@ -3,7 +3,7 @@
 from controller.api.reasons import Reason
 from controller.api.record import Row
 from controller.judge import Evidence as MetricEvidence
-from controller.plan.evidence import e_value
+from controller.plan.figures import e_value
 from controller.plan.situation import Evidence, Situation
 
 
