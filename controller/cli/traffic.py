@@ -84,6 +84,11 @@ class Stream:
             _candidate=model.pod_deviation * rng.normal(size=(model.candidate_pods, runs)),
         )
 
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return self._phase.size
+
     def history(self, intervals: int, *, weight: float = 0.0) -> PodCounts:
         """Stable's pods in the windows before the first, of shape (intervals, pods, runs).
 
