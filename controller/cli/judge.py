@@ -11,7 +11,7 @@ from math import exp, floor, log
 from pathlib import Path
 from typing import Final
 
-from controller.api.verdicts import Verdict
+from controller.api.verdicts import Kind, Verdict
 from controller.cli.record_file import looks_like_record, read_record
 from controller.judge import Case, Evidence, Replay, Trace, Trial, read_windows_file
 
@@ -76,7 +76,7 @@ def _as_json(replay: Replay) -> str:
 
 
 def _metric_as_json(evidence: Evidence, trace: Trace) -> dict[str, object]:
-    rates = evidence.rates
+    rates = evidence.shown_rates
     return {
         "name": evidence.test.name,
         "verdict": evidence.verdict,
@@ -91,8 +91,8 @@ def _metric_as_json(evidence: Evidence, trace: Trace) -> dict[str, object]:
             "stable": rates.stable if rates else None,
             "candidate": rates.candidate if rates else None,
         },
-        "difference": evidence.difference,
-        "interval": evidence.interval,
+        "difference": evidence.shown_difference,
+        "interval": evidence.shown_interval,
     }
 
 
@@ -125,7 +125,9 @@ def _metric_lines(evidence: Evidence) -> Iterator[str]:
 
 def _table(replay: Replay, name: str) -> Iterator[str]:
     trace = replay.traces[name]
-    yield f"  {'window':>6}  {'stable bad/all':>16}  {'candidate bad/all':>17}  {'worse':>9}  {'not worse':>9}"
+    counted = _COUNTED[replay.trial.metrics[name].test.kind]
+    stable, candidate = f"stable {counted}", f"candidate {counted}"
+    yield f"  {'window':>6}  {stable:>16}  {candidate:>17}  {'worse':>9}  {'not worse':>9}"
     for number, windows in enumerate(replay.case.windows):
         window = windows.get(name)
         stable, candidate = window.shown if window else ("-", "-")
@@ -136,14 +138,18 @@ def _table(replay: Replay, name: str) -> Iterator[str]:
 
 
 def _summary(evidence: Evidence) -> Iterator[str]:
-    rates, interval = evidence.rates, evidence.interval
-    if rates is None or evidence.difference is None:
+    rates, difference, interval = evidence.shown_rates, evidence.shown_difference, evidence.shown_interval
+    if rates is None or difference is None:
         yield "  no window in which both arms had requests"
         return
-    between = "" if interval is None else f", between {interval[0]:+.5f} and {interval[1]:+.5f}"
+    between = ""
+    if interval is not None and evidence.test.kind is Kind.RATE:
+        between = f", ratio between {interval[0]:.3f} and {interval[1]:.3f}"
+    elif interval is not None:
+        between = f", between {interval[0]:+.5f} and {interval[1]:+.5f}"
     yield (
-        f"  rates: stable {rates.stable:.5f}, candidate {rates.candidate:.5f};"
-        f" difference {evidence.difference:+.5f}{between}"
+        f"  {_LEVELS[evidence.test.kind]}: stable {rates.stable:.5f}, candidate {rates.candidate:.5f};"
+        f" difference {difference:+.5f}{between}"
     )
 
 
@@ -154,5 +160,25 @@ def _number(logarithm: float) -> str:
     exponent = logarithm / log(10)
     return f"{10 ** (exponent - floor(exponent)):.1f}e{floor(exponent):+03d}"
 
+
+_COUNTED: Final[Mapping[Kind, str]] = {
+    Kind.RATIO: "bad/all",
+    Kind.RATE: "events",
+    Kind.MEAN: "sum/number",
+    Kind.HISTOGRAM: "requests",
+    Kind.DISTRIBUTION: "requests",
+    Kind.QUERY: "value",
+}
+"""What the table's columns hold."""
+
+_LEVELS: Final[Mapping[Kind, str]] = {
+    Kind.RATIO: "rates",
+    Kind.RATE: "events per exposure",
+    Kind.MEAN: "means",
+    Kind.HISTOGRAM: "shares above the edge that differs most",
+    Kind.DISTRIBUTION: "shares where they differ most",
+    Kind.QUERY: "values",
+}
+"""What the arms' levels are."""
 
 _FORMATS: Final[Mapping[str, Callable[[Replay], str]]] = {"json": _as_json, "text": _as_text}

@@ -11,6 +11,7 @@ windows add up, ``_calibration`` what stable's own history tells of noise (``_sc
 arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 """
 
+from controller.judge._buckets import BucketArm, cells_of, common_edges, per_bucket
 from controller.judge._calibration import (
     FEWEST_INTERVALS,
     BucketHistory,
@@ -25,8 +26,10 @@ from controller.judge._calibration import (
     calibrate_shares,
 )
 from controller.judge._dispersion import Dispersion
+from controller.judge._distribution import DistributionTest
 from controller.judge._evidence import ALARM, Evidence
 from controller.judge._forecast import Expected, Forecast, forecast, resolvable_margin
+from controller.judge._histogram import HistogramTest
 from controller.judge._margin import (
     alpha_for_attempt,
     forecast_requests,
@@ -34,11 +37,15 @@ from controller.judge._margin import (
     resolve_mean_margin,
     resolve_rate_margin,
 )
+from controller.judge._mean import MeanArm
+from controller.judge._mean_process import MeanTest
 from controller.judge._process import MetricTest, PerArm, Window, WindowLike
 from controller.judge._rate import RateArm
+from controller.judge._rate_process import RateTest
 from controller.judge._ratio import Arm, History
 from controller.judge._ratio_process import RatioTest
 from controller.judge._replay import Case, Replay, Trace
+from controller.judge._scale import MeanScale
 from controller.judge._slices import SliceEvidence
 from controller.judge._split import SampleRatio, SessionRatio, Split, SplitEvidence
 from controller.judge._trial import Trial
@@ -50,21 +57,28 @@ __all__ = [
     "FEWEST_INTERVALS",
     "LOST_WINDOWS",
     "Arm",
+    "BucketArm",
     "BucketHistory",
     "Calibration",
     "Case",
     "Circumstances",
     "Coverage",
     "Dispersion",
+    "DistributionTest",
     "Evidence",
     "Expected",
     "Forecast",
+    "HistogramTest",
     "History",
+    "MeanArm",
+    "MeanScale",
+    "MeanTest",
     "MetricTest",
     "PerArm",
     "PodHistory",
     "Pods",
     "RateArm",
+    "RateTest",
     "RatioTest",
     "Replay",
     "SampleRatio",
@@ -85,8 +99,11 @@ __all__ = [
     "calibrate_means",
     "calibrate_rates",
     "calibrate_shares",
+    "cells_of",
+    "common_edges",
     "forecast",
     "forecast_requests",
+    "per_bucket",
     "read_windows_file",
     "resolvable_margin",
     "resolve_margin",

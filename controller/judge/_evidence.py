@@ -6,8 +6,11 @@ from math import log
 
 from controller.api.reasons import Reason
 from controller.api.verdicts import Role, Verdict
+from controller.judge._agreement import Agreement
 from controller.judge._mixture import log_mean
 from controller.judge._process import MetricTest, PerArm, Process, WindowLike
+from controller.judge._rate_process import RateTest
+from controller.judge._ratio_process import RatioTest
 
 __all__ = ["ALARM", "Evidence"]
 
@@ -26,6 +29,8 @@ class Evidence:
         test: what is tested.
         alpha: error probability of the epoch, per side.
         process: the evidence processes of the metric's kind.
+        promotion: those with the margin of the promotion side, where it is another.
+        agreement: what must say the same, where the design effect is only assumed.
         seen: windows so far, skipped ones included.
         windows: windows that counted.
         requests: raw requests per arm in the windows that counted.
@@ -37,6 +42,8 @@ class Evidence:
     test: MetricTest
     alpha: float
     process: Process
+    promotion: Process | None = None
+    agreement: Agreement | None = None
     seen: int = 0
     windows: int = 0
     requests: PerArm = field(default_factory=lambda: PerArm(0.0, 0.0))
@@ -50,7 +57,13 @@ class Evidence:
         if not 0.0 < alpha < 1.0:
             msg = f"expected an alpha between 0 and 1, found {alpha:g}"
             raise ValueError(msg)
-        return cls(test=test, alpha=alpha, process=test.process(alpha))
+        return cls(
+            test=test,
+            alpha=alpha,
+            process=test.process(alpha),
+            promotion=_promotion(test, alpha),
+            agreement=_agreement(test, alpha),
+        )
 
     def update(self, window: WindowLike | None) -> "Evidence":
         """The evidence after one more window; None for one that was skipped."""
@@ -62,6 +75,8 @@ class Evidence:
         after = replace(
             self,
             process=self.process.update(window),
+            promotion=None if self.promotion is None else self.promotion.update(window),
+            agreement=None if self.agreement is None else self.agreement.update(window),
             seen=self.seen + 1,
             windows=self.windows + 1,
             requests=PerArm(
@@ -81,8 +96,9 @@ class Evidence:
 
     @property
     def log_restart(self) -> float:
-        """The same bets, mixed over the window in which it became worse."""
-        return self.process.log_restart
+        """The same bets, mixed over the window in which it became worse; at most what the agreement gives."""
+        own = self.process.log_restart
+        return own if self.agreement is None else min(own, self.agreement.log_restart)
 
     @property
     def log_catastrophic(self) -> float:
@@ -105,8 +121,14 @@ class Evidence:
 
     @property
     def log_not_worse(self) -> float:
-        """Log evidence that the candidate is not worse than the margin; 0 for ever at margin 0."""
-        return self.process.log_not_worse
+        """Log evidence that the candidate is not worse than the margin; at most what the agreement gives.
+
+        0 for ever at a margin of 0: then it cannot be shown.
+        """
+        if self.test.promotion_margin == 0.0:
+            return 0.0
+        own = (self.promotion or self.process).log_not_worse
+        return own if self.agreement is None else min(own, self.agreement.log_not_worse)
 
     @property
     def log_better(self) -> float:
@@ -132,6 +154,25 @@ class Evidence:
     def interval(self) -> tuple[float, float] | None:
         """Bounds of the difference that hold at every window at once, each with error α; None for kinds without."""
         return self.process.interval
+
+    @property
+    def shown_rates(self) -> PerArm | None:
+        """Both levels in the metric's own unit."""
+        unit, rates = self.test.unit, self.rates
+        return PerArm(unit.level(rates.stable), unit.level(rates.candidate)) if rates else None
+
+    @property
+    def shown_difference(self) -> float | None:
+        """Candidate's level minus stable's in the metric's own unit."""
+        return None if self.difference is None else self.test.unit.difference(self.difference)
+
+    @property
+    def shown_interval(self) -> tuple[float, float] | None:
+        """The interval in the metric's own unit, its lower end first; that of a rate is of the ratio of both."""
+        if self.interval is None:
+            return None
+        low, high = sorted(self.test.unit.difference(bound) for bound in self.interval)
+        return low, high
 
     @property
     def alarmed(self) -> bool:
@@ -162,3 +203,19 @@ class Evidence:
         if self.test.role is Role.RED_FLAG:
             return Verdict.UNDECIDED
         return Verdict.NOT_WORSE if self.not_worse_now else Verdict.UNDECIDED
+
+
+def _promotion(test: MetricTest, alpha: float) -> Process | None:
+    """The processes at the margin of the promotion side; None where it is that of the other, or nothing to show."""
+    if not test.promotion_margin:
+        return None
+    return replace(test, margin=test.promotion_margin, promotion_margin=None, steps=()).process(alpha)
+
+
+def _agreement(test: MetricTest, alpha: float) -> Agreement | None:
+    """For the kinds whose counts are deflated by a design effect and have one level per window."""
+    if not test.must_agree:
+        return None
+    if isinstance(test, RateTest):
+        return Agreement.of_rates(test, alpha)
+    return Agreement.start(test, alpha) if isinstance(test, RatioTest) else None

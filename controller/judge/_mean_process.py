@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, inf, isfinite, log, sqrt
+from typing import ClassVar
 
+from controller.api.verdicts import Kind
 from controller.judge._mean import MeanArm, Moments, critical_alignment, difference, log_one_sided
 from controller.judge._mixture import log_add
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
@@ -22,6 +24,8 @@ class MeanTest(MetricTest):
     Attributes:
         batch: windows averaged into one difference, more than 1 where neighbouring windows depend on each other (F6b).
     """
+
+    kind: ClassVar[Kind] = Kind.MEAN
 
     batch: int = 1
 

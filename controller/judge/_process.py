@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
-from typing import Generic, Protocol, Self, TypeVar, cast
+from typing import ClassVar, Generic, Protocol, Self, TypeVar, cast
 
-from controller.api.verdicts import Role
+from controller.api.verdicts import Kind, Role
 
-__all__ = ["ArmLike", "MetricTest", "PerArm", "Process", "Window", "WindowLike", "window_of"]
+__all__ = ["ArmLike", "MetricTest", "PerArm", "Process", "Unit", "Window", "WindowLike", "window_of"]
 
 _LARGEST_HARM_MARGIN = 0.99
 
@@ -20,6 +20,25 @@ class PerArm:
 
     stable: float
     candidate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The metric's own unit, in which people read it: what 0 and 1 of a judged level are there.
+
+    The judge sees everything as "higher is worse", and means with known bounds as shares.
+    """
+
+    zero: float = 0.0
+    one: float = 1.0
+
+    def level(self, judged: float) -> float:
+        """A judged level in the unit."""
+        return self.zero + (self.one - self.zero) * judged
+
+    def difference(self, judged: float) -> float:
+        """A difference of judged levels in the unit."""
+        return (self.one - self.zero) * judged
 
 
 class ArmLike(Protocol):
@@ -144,7 +163,8 @@ class MetricTest:
     """What is to be tested about one metric; fixed for the epoch. Each kind adds what it needs.
 
     Attributes:
-        name: the metric's name.
+        kind: what the metric is made of.
+        name: its name.
         role: what it may cause.
         margin: effective margin, at least 0, in the unit of its kind. At 0 nothing can be shown to be not worse.
         horizon: windows over which a late onset is looked for (T of F6): deadline plus watch.
@@ -154,7 +174,13 @@ class MetricTest:
         threshold: RedFlag only: the candidate's level in one window above which the flag is raised.
         min_requests: RedFlag only: candidate's raw requests in the window, below which there is no flag.
         must_be_better: whether a promotion needs evidence that the candidate is better than stable.
+        must_agree: whether the differences between windows must agree with the counts, as the design effect of these
+            is only assumed; see ``_agreement``.
+        promotion_margin: margin of "not worse" where it is another than that of "worse", at least 0 and at most that.
+        unit: in which the levels are shown; the margin is in judged levels.
     """
+
+    kind: ClassVar[Kind] = Kind.RATIO
 
     name: str
     role: Role
@@ -166,6 +192,9 @@ class MetricTest:
     threshold: float | None = None
     min_requests: int = 0
     must_be_better: bool = False
+    must_agree: bool = False
+    promotion_margin: float | None = None
+    unit: Unit = Unit()
 
     def __post_init__(self) -> None:
         problem = self.problem()
@@ -185,6 +214,10 @@ class MetricTest:
             (
                 flag == (self.threshold is not None),
                 f"a threshold for the role RedFlag and for no other, found {self.threshold}",
+            ),
+            (
+                self.promotion_margin is None or 0.0 <= self.promotion_margin <= self.margin,
+                f"a promotion margin from 0 to the margin {self.margin:g}, found {self.promotion_margin}",
             ),
             (
                 not self.must_be_better or self.role is Role.TARGET,

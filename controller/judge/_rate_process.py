@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import log, log1p
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.api.verdicts import Kind
 from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
 from controller.judge._rate import RateArm, better_ratios, log_factors, not_worse_ratios, worse_ratios
@@ -30,6 +32,8 @@ class RateTest(MetricTest):
     ``margin`` is relative: 0.25 allows a quarter more events per exposure. No history is needed, and there is no
     evidence for bounded harm.
     """
+
+    kind: ClassVar[Kind] = Kind.RATE
 
     def problem(self) -> str | None:
         """What stands against the test: a margin that allows any rate."""

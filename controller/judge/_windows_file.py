@@ -1,25 +1,33 @@
-"""The JSON file of windows that the judge reads offline: its shape, its checks, its errors."""
+"""The JSON file of windows that the judge reads offline: its checks, its errors, and the case that it is."""
 
 import json
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from itertools import zip_longest
-from typing import Annotated, Self
+from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from controller.api.model import ApiModel
-from controller.api.verdicts import Role
-from controller.judge._margin import resolve_margin
-from controller.judge._process import Window, WindowLike
-from controller.judge._ratio import Arm, History
-from controller.judge._ratio_process import RatioTest
+from controller.api.verdicts import Kind
+from controller.judge._file_entries import Number
+from controller.judge._file_metrics import (
+    Calibration,
+    DistributionMetric,
+    HistogramMetric,
+    MeanMetric,
+    RateMetric,
+    RatioMetric,
+)
+from controller.judge._process import WindowLike
 from controller.judge._replay import Case
 
 __all__ = ["read_windows_file"]
 
-_LATER_KINDS = ("rate", "mean", "histogram", "distribution", "query")
+_KINDS: Final = tuple(kind.value for kind in Kind if kind is not Kind.QUERY)
+_TAGS: Final = frozenset({*_KINDS, "arm", "pods"})
+"""Which form was taken is no part of the place of a mistake."""
 
 
 def read_windows_file(text: str) -> Case:
@@ -43,142 +51,30 @@ def read_windows_file(text: str) -> Case:
         raise ValueError("\n".join(_explain(problem) for problem in error.errors())) from error
 
 
-def _decimal(value: object) -> Decimal:
-    """A decimal in quotes, as in the API, or a plain JSON number."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        msg = 'expected a number such as "0.01"'
-        raise ValueError(msg)
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation as error:
-        msg = 'expected a number such as "0.01"'
-        raise ValueError(msg) from error
-    if not number.is_finite():
-        msg = "expected a finite number"
-        raise ValueError(msg)
-    return number
+def _kind(content: object) -> str:
+    return (
+        str(content.get("kind", Kind.RATIO.value)) if isinstance(content, dict) else str(getattr(content, "kind", ""))
+    )
 
 
-_Count = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-_Share = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, lt=1)]
-_Factor = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=1000)]
-_Whole = Annotated[int, Field(strict=True, ge=0)]
-
-
-class _Counts(ApiModel):
-    total: _Count
-    bad: _Count
-
-    @model_validator(mode="after")
-    def _bad_within_total(self) -> Self:
-        if self.bad > self.total:
-            msg = f"expected bad of at most total ({self.total:g}); found bad {self.bad:g}"
-            raise ValueError(msg)
-        return self
-
-
-class _Arm(ApiModel):
-    total: _Count | None = None
-    bad: _Count | None = None
-    pods: Annotated[tuple[_Counts, ...], Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _counts_or_pods(self) -> Self:
-        given = (self.total is not None, self.bad is not None, self.pods is not None)
-        if given not in ((True, True, False), (False, False, True)):
-            msg = "expected either total and bad, or pods"
-            raise ValueError(msg)
-        if self.total is not None and self.bad is not None:
-            _Counts(total=self.total, bad=self.bad)
-        return self
-
-    def arm(self, design_effect: float) -> Arm:
-        """The arm's effective counts: those of all pods, each deflated."""
-        pods = self.pods or (_Counts(total=self.total or 0.0, bad=self.bad or 0.0),)
-        total, bad = sum(pod.total for pod in pods), sum(pod.bad for pod in pods)
-        return Arm(total=total / design_effect, bad=bad / design_effect, requests=total)
-
-
-class _Window(ApiModel):
-    weight: Annotated[float, Field(strict=True, ge=0, le=100)] | None = None
-    stable: _Arm
-    candidate: _Arm
-
-    def window(self, design_effect: float) -> Window[Arm]:
-        return Window(stable=self.stable.arm(design_effect), candidate=self.candidate.arm(design_effect))
-
-
-class _Margin(ApiModel):
-    absolute: _Share | None = None
-    relative: _Factor | None = None
-
-
-class _Calibration(ApiModel):
-    design_effect: Annotated[Decimal, BeforeValidator(_decimal), Field(ge=1)] = Decimal(1)
-    noise_floor: _Share = Decimal(0)
-
-
-class _Metric(ApiModel):
-    name: Annotated[str, Field(min_length=1)]
-    kind: str
-    role: Role = Role.GUARDRAIL
-    margin: _Margin | None = None
-    history: _Counts | None = None
-    threshold: Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0, le=1)] | None = None
-    min_requests: _Whole = 0
-    windows: tuple[_Window | None, ...]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_kind(cls, content: object) -> object:
-        kind = content.get("kind", "ratio") if isinstance(content, dict) else "ratio"
-        if kind in _LATER_KINDS:
-            msg = f"kind {kind!r} is not supported yet; expected 'ratio', found {kind!r}"
-            raise ValueError(msg)
-        if kind != "ratio":
-            msg = f"expected the kind 'ratio', found {kind!r}"
-            raise ValueError(msg)
-        return content
-
-    @model_validator(mode="after")
-    def _testable(self) -> Self:
-        self.test(_Calibration(), horizon=1)
-        return self
-
-    def test(self, calibration: _Calibration, horizon: int) -> RatioTest:
-        """What is tested, with the margin widened to the noise floor."""
-        effect = float(calibration.design_effect)
-        counts = self.history
-        history = None if counts is None else History(counts.total / effect, counts.bad / effect)
-        return RatioTest(
-            name=self.name,
-            role=self.role,
-            margin=max(self._margin(history), float(calibration.noise_floor)),
-            history=history,
-            horizon=horizon,
-            threshold=None if self.threshold is None else float(self.threshold),
-            min_requests=self.min_requests,
-        )
-
-    def judged_windows(self, design_effect: float) -> list[WindowLike | None]:
-        """The windows with effective counts; None for one that was skipped."""
-        return [None if entry is None else entry.window(design_effect) for entry in self.windows]
-
-    def _margin(self, history: History | None) -> float:
-        if self.margin is None and self.role is Role.RED_FLAG:
-            return 0.0
-        margin = self.margin or _Margin()
-        return resolve_margin(margin.absolute, margin.relative, history)
+_Metric = Annotated[
+    Annotated[RatioMetric, Tag("ratio")]
+    | Annotated[RateMetric, Tag("rate")]
+    | Annotated[MeanMetric, Tag("mean")]
+    | Annotated[HistogramMetric, Tag("histogram")]
+    | Annotated[DistributionMetric, Tag("distribution")],
+    Discriminator(_kind),
+]
 
 
 class _File(ApiModel):
-    alpha: Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0, lt=1)] = Decimal("0.05")
+    alpha: Annotated[Number, Field(gt=0, lt=1)] = Decimal("0.05")
     horizon: Annotated[int, Field(strict=True, ge=1)] = 500
-    calibration: _Calibration = _Calibration()
+    calibration: Calibration = Calibration()
     metrics: tuple[_Metric, ...]
 
     @model_validator(mode="after")
-    def _names_differ(self) -> Self:
+    def _names_differ(self) -> "_File":
         names = [metric.name for metric in self.metrics]
         if not names or len(set(names)) < len(names):
             msg = f"expected at least one metric, and names that differ; found {names}"
@@ -187,8 +83,7 @@ class _File(ApiModel):
 
     def case(self) -> Case:
         """What the judge replays; metrics with fewer windows than others lack the last ones."""
-        effect = float(self.calibration.design_effect)
-        columns: list[list[WindowLike | None]] = [metric.judged_windows(effect) for metric in self.metrics]
+        columns: list[list[WindowLike | None]] = [metric.judged(self.calibration) for metric in self.metrics]
         names = [metric.name for metric in self.metrics]
         windows: tuple[Mapping[str, WindowLike | None], ...] = tuple(
             dict(zip(names, row, strict=True)) for row in zip_longest(*columns)
@@ -198,12 +93,21 @@ class _File(ApiModel):
         return Case(tests=tests, alpha=float(self.alpha), windows=windows, weights=weights)
 
 
+def _place(keys: tuple[int | str, ...]) -> Iterator[str]:
+    for before, key in zip((None, *keys), keys, strict=False):
+        tag = key in _TAGS and (before in ("stable", "candidate", "history") or isinstance(before, int))
+        if not tag:
+            yield f"[{key}]" if isinstance(key, int) else f".{key}"
+
+
 def _explain(problem: ErrorDetails) -> str:
-    place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in problem["loc"]).lstrip(".")
-    where = place or "the file"
+    where = "".join(_place(problem["loc"])).lstrip(".") or "the file"
     found = json.dumps(problem["input"], default=str)
     found = found if len(found) <= 60 else f"{found[:57]}..."
     match problem["type"]:
+        case "union_tag_invalid":
+            kinds = " or ".join(f"'{kind}'" for kind in _KINDS)
+            return f"{where}: expected the kind {kinds}, found '{problem['ctx']['tag']}'"
         case "extra_forbidden":
             return f"{where}: expected no such key, found {found}; remove it or correct its name"
         case "missing":

@@ -114,8 +114,10 @@ BAD_FILES = [
     (("metrics",), [], "expected at least one metric"),
     (("metrics",), ..., "metrics: expected this key, found none"),
     (("calibration",), {"designEffect": "0.5"}, "calibration.designEffect: expected greater than or equal to 1"),
-    ((*METRIC, "kind"), "mean", "metrics[0]: kind 'mean' is not supported yet; expected 'ratio'"),
-    ((*METRIC, "kind"), "ratios", "metrics[0]: expected the kind 'ratio', found 'ratios'"),
+    ((*METRIC, "kind"), "mean", "metrics[0].windows[0].stable.count: expected this key, found none"),
+    ((*METRIC, "kind"), "histogram", "metrics[0].windows[0].candidate.buckets: expected this key, found none"),
+    ((*METRIC, "kind"), "query", "metrics[0]: expected the kind 'ratio' or 'rate' or 'mean'"),
+    ((*METRIC, "kind"), "ratios", "or 'distribution', found 'ratios'"),
     ((*METRIC, "role"), "Judge", "metrics[0].role: expected 'RedFlag', 'Guardrail', 'Target' or 'Watch'"),
     ((*METRIC, "role"), "RedFlag", "threshold for the role RedFlag and for no other"),
     ((*METRIC, "margin"), ..., "metrics[0]: expected a margin, absolute or relative; found neither"),
@@ -132,7 +134,11 @@ BAD_FILES = [
     ((*FIRST, "candidate", "total"), math.inf, "metrics[0].windows[0].candidate.total: expected a finite number"),
     ((*FIRST, "candidate", "total"), -1, "candidate.total: expected greater than or equal to 0, found -1"),
     ((*FIRST, "candidate"), {"pods": []}, "metrics[0].windows[0].candidate.pods:"),
-    ((*FIRST, "candidate"), {"pods": [{"total": 1, "bad": 0}], "bad": 0}, "expected either total and bad, or pods"),
+    (
+        (*FIRST, "candidate"),
+        {"pods": [{"total": 1, "bad": 0}], "bad": 0},
+        "candidate: expected either the arm's own counts or pods; found pods and bad",
+    ),
     ((*FIRST, "weight"), 101, "metrics[0].windows[0].weight: expected less than or equal to 100, found 101"),
 ]
 

@@ -1,0 +1,182 @@
+"""``judge FILE`` for every kind of metric: published values, and what must come to the same."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.cli.main import main
+from controller.judge import read_windows_file
+
+Json = dict[str, Any]
+
+
+def metric(kind: str, windows: list[tuple[Json, Json]], **others: Any) -> Json:
+    entries = [{"stable": stable, "candidate": candidate} for stable, candidate in windows]
+    return {"name": "asked", "kind": kind, "margin": {"absolute": "0"}, "windows": entries} | others
+
+
+def judged(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: Json, **file: Any) -> Json:
+    path = tmp_path / "windows.json"
+    path.write_text(json.dumps({"metrics": [content], **file}))
+    assert main(["judge", str(path), "-o", "json"]) in (0, 2, 3)
+    report: Json = json.loads(capsys.readouterr().out)["metrics"][0]
+    return report
+
+
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: Json) -> str:
+    path = tmp_path / "windows.json"
+    path.write_text(json.dumps({"metrics": [content]}))
+    assert main(["judge", str(path)]) == 1
+    return capsys.readouterr().err
+
+
+def test_rate_is_the_published_conditional_binomial(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """C34: five equal blocks."""
+    windows = [({"count": 9, "exposure": 1800}, {"count": 3, "exposure": 200})] * 5
+    found = judged(capsys, tmp_path, metric("rate", windows))["logEvidence"]["worse"]
+    assert [math.exp(each) for each in found] == pytest.approx(
+        [1.75960565, 3.86995787, 9.26720135, 23.46354566, 61.6663401], rel=1e-8
+    )
+
+
+def test_an_absolute_margin_of_a_rate_is_one_relative_to_history(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    windows = [({"count": 9, "exposure": 1800}, {"count": 3, "exposure": 200})] * 3
+    history = {"count": 50, "exposure": 10_000}
+    absolute = metric("rate", windows, margin={"absolute": "0.0025"}, history=history)
+    relative = metric("rate", windows, margin={"relative": "0.5"})
+    first, second = (judged(capsys, tmp_path, each) for each in (absolute, relative))
+    assert first["logEvidence"] == second["logEvidence"]
+    del absolute["history"]
+    assert "metrics[0]: an absolute margin (0.0025) of a rate needs stable's history" in refused(
+        capsys, tmp_path, absolute
+    )
+
+
+def test_mean_is_the_published_mixture_over_effect_sizes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """C35, the four prior variances in equal parts."""
+    differences = [0.02, -0.01, 0.03, 0.01, 0.04, 0.0, 0.02, 0.03, 0.01, 0.02]
+    windows = [({"count": 100, "sum": 0.0}, {"count": 50, "sum": 50 * each}) for each in differences]
+    found = judged(capsys, tmp_path, metric("mean", windows))
+    expected = (4.51588110 + 16.28453134 + 27.99655675 + 22.58767594) / 4
+    assert math.exp(found["logEvidence"]["worse"][-1]) == pytest.approx(expected, rel=1e-8)
+    assert found["rates"] == {"stable": 0.0, "candidate": pytest.approx(0.017)}
+
+
+def test_better_higher_is_the_mean_of_the_negated_values(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sums = [(90.0, 85.0), (91.0, 84.0), (92.0, 86.0), (90.0, 83.0), (89.0, 84.0), (90.0, 85.5)]
+    plain = [({"count": 100, "sum": -a}, {"count": 100, "sum": -b}) for a, b in sums]
+    higher = [({"count": 100, "sum": a}, {"count": 100, "sum": b}) for a, b in sums]
+    margin = {"absolute": "0.01"}
+    first = judged(capsys, tmp_path, metric("mean", plain, margin=margin))
+    second = judged(capsys, tmp_path, metric("mean", higher, margin=margin, better="Higher"))
+    assert first["logEvidence"] == second["logEvidence"]
+    assert second["rates"]["candidate"] == pytest.approx(-first["rates"]["candidate"])
+    assert second["difference"] < 0
+    assert second["verdict"] == "Worse"
+
+
+@pytest.mark.parametrize(("better", "bad"), [("Lower", 30), ("Higher", 70)])
+def test_mean_with_bounds_is_a_ratio(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, better: str, bad: float
+) -> None:
+    """Values between 1 and 5 on a scale of 4; the margin is in units of the mean."""
+    windows = [({"count": 100, "sum": 100 + 4 * 30}, {"count": 100, "sum": 100 + 4 * 40})] * 4
+    bounded = metric("mean", windows, margin={"absolute": "0.08"}, bounds={"low": "1", "high": "5"}, better=better)
+    step = 10 if better == "Lower" else -10
+    ratio = metric(
+        "ratio",
+        [({"total": 100, "bad": bad}, {"total": 100, "bad": bad + step})] * 4,
+        margin={"absolute": "0.02"},
+    )
+    first, second = judged(capsys, tmp_path, bounded), judged(capsys, tmp_path, ratio)
+    for name, logs in first["logEvidence"].items():
+        assert logs == pytest.approx(second["logEvidence"][name], abs=1e-9)
+    assert first["rates"]["stable"] == pytest.approx(2.2)
+    assert first["difference"] == pytest.approx(0.4)
+
+
+def test_a_mean_beyond_its_bounds_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    windows = [({"count": 10, "sum": 5}, {"count": 10, "sum": 11})]
+    asked = metric("mean", windows, margin={"absolute": "0.02"}, bounds={"high": "1"})
+    assert "expected the sum of 10 values between 0 and 1 each, found 11" in refused(capsys, tmp_path, asked)
+
+
+def test_histogram_is_the_mean_over_its_edges(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """F8 over F1 above each edge, without history."""
+    stable, candidate = (700, 200, 80, 20), (50, 30, 15, 5)
+    edges = [0.1, 0.5, 1, "+Inf"]
+    buckets = ({"buckets": stable, "edges": edges}, {"buckets": candidate, "edges": edges})
+    found = judged(capsys, tmp_path, metric("histogram", [buckets] * 3, margin={"absolute": "0.02"}))
+    values, weakest = [0.0] * 3, [math.inf] * 3
+    for edge in (1, 2, 3):
+        above = [({"total": 1000, "bad": sum(stable[edge:])}, {"total": 100, "bad": sum(candidate[edge:])})] * 3
+        ratio = judged(capsys, tmp_path, metric("ratio", above, margin={"absolute": "0.02"}))["logEvidence"]
+        values = [before + math.exp(log) / 3 for before, log in zip(values, ratio["worse"], strict=True)]
+        weakest = [min(before, log) for before, log in zip(weakest, ratio["notWorse"], strict=True)]
+    assert [math.exp(each) for each in found["logEvidence"]["worse"]] == pytest.approx(values, rel=1e-9)
+    assert found["logEvidence"]["notWorse"] == pytest.approx(weakest, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["histogram", "distribution"])
+def test_edges_that_only_some_have_are_merged_and_disjoint_ones_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    wide = {"buckets": [90, 10], "edges": [1, "+Inf"]}
+    fine = {"buckets": [40, 50, 10], "edges": [0.5, 1, "+Inf"]}
+    other = {"buckets": [90, 10], "edges": [2, "+Inf"]}
+    margin = {"absolute": "0.05"}
+    same = judged(capsys, tmp_path, metric(kind, [(wide, wide)], margin=margin))
+    assert judged(capsys, tmp_path, metric(kind, [(fine, wide)], margin=margin)) == same
+    pods = {"pods": [fine, wide]}
+    both = {"buckets": [180, 20], "edges": [1, "+Inf"]}
+    assert judged(capsys, tmp_path, metric(kind, [(pods, wide)], margin=margin)) == judged(
+        capsys, tmp_path, metric(kind, [(both, wide)], margin=margin)
+    )
+    told = refused(capsys, tmp_path, metric(kind, [(wide, other)], margin=margin))
+    assert "expected a bucket edge that both arms" in told
+    assert "stable has 1, +Inf, the candidate has 2, +Inf" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "windows", "level"),
+    [
+        ("ratio", [({"total": 900, "bad": 90}, {"total": 100, "bad": 13})] * 3, "rates"),
+        ("rate", [({"count": 90, "exposure": 900}, {"count": 13, "exposure": 100})] * 3, "events per exposure"),
+        ("mean", [({"count": 90, "sum": 90}, {"count": 10, "sum": 13})] * 3, "means"),
+        ("histogram", [({"buckets": [9, 1], "edges": [1, "+Inf"]},) * 2] * 3, "shares above the edge"),
+        ("distribution", [({"buckets": [9, 1, 4]},) * 2] * 3, "shares where they differ most"),
+    ],
+)
+def test_text_names_the_levels_of_the_kind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str, windows: list[tuple[Json, Json]], level: str
+) -> None:
+    path = tmp_path / "windows.json"
+    path.write_text(
+        json.dumps(
+            {"metrics": [metric(kind, windows, margin={"relative": "0.5"} if kind == "rate" else {"absolute": "0.2"})]}
+        )
+    )
+    assert main(["judge", str(path)]) in (0, 2, 3)
+    assert f"  {level}" in capsys.readouterr().out
+
+
+def test_design_effect_divides_counts_and_leaves_requests() -> None:
+    contents = {
+        "metrics": [
+            metric("ratio", [({"total": 90, "bad": 9}, {"total": 10, "bad": 1})]) | {"name": "a"},
+            metric("rate", [({"count": 9, "exposure": 90}, {"count": 1, "exposure": 10})]) | {"name": "b"},
+            metric("histogram", [({"buckets": [8, 2], "edges": [1, "+Inf"]},) * 2]) | {"name": "c"},
+            metric("mean", [({"count": 9, "sum": 90}, {"count": 1, "sum": 10})]) | {"name": "d"},
+        ],
+        "calibration": {"designEffect": "2"},
+    }
+    (window,) = read_windows_file(json.dumps(contents)).windows
+    shown = {name: each.shown[0] for name, each in window.items() if each is not None}
+    exposed = {name: each.exposures.stable for name, each in window.items() if each is not None}
+    assert shown == {"a": "4.5/45", "b": "4.5/45", "c": "5", "d": "90/9"}
+    assert exposed == {"a": 90, "b": 90, "c": 10, "d": 9}
