@@ -6,11 +6,13 @@ against that; their mean (F8) is one under any dependence, and they are as depen
 requests. To be shown not worse the candidate must be so at every edge, hence the least of the edges' evidence.
 Source: statistics F1, F8; the order average is that of §4.8.
 
-Which edges share the mean is settled by stable's history, before the epoch. Edges at which the candidate could not be
+Which edges share the mean is settled by stable's history, before they bet. Edges at which the candidate could not be
 worse by more than the margin, as fewer requests than that lie below, are left out; and of those above which nothing
 was ever seen only the lowest stays: who exceeds a higher one exceeds that one too. So idle edges dilute nothing, while
-outliers as nobody has seen them yet still have an edge to show at. Without a history all edges share: 14 in place of,
-say, 8 cost ln(14/8) = 0.56 of the ln 20 that a decision needs, and no validity.
+outliers as nobody has seen them yet still have an edge to show at. Without a history the first windows stand in for
+it: until they hold a hundred of stable's requests only disasters are bet on, at every edge. Bets on rates that nobody
+knows lose more than that takes: rare outliers are found after 10 windows so, after 19 when all edges bet at once.
+Choosing by what is past costs no validity.
 """
 
 from dataclasses import dataclass, field, replace

@@ -367,6 +367,19 @@ def test_equal_arms_are_rarely_called_worse(known):
     assert false <= tolerated(runs)
 
 
+def test_the_interval_of_whichever_edge_is_shown_covers_the_truth():
+    runs, missed = 40, 0
+    for seed in range(runs):
+        process = histogram().process(0.05)
+        for _, seen in zip(range(20), traffic(seed), strict=False):
+            process = process.update(seen)
+        low, high = process.interval
+        missed += not low <= 0.0 <= high
+        assert high - low < 1.0
+
+    assert missed <= tolerated(runs)
+
+
 def test_a_trial_rolls_back_a_slower_candidate_and_promotes_an_equal_one():
     def judged(**candidate):
         history = latencies(np.random.default_rng(5), 40_000)
