@@ -20,7 +20,7 @@ Source: Lindon, Ham, Tingley and Bojinov, "Anytime-valid linear models and regre
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, exp, hypot, isfinite, log, sqrt
+from math import exp, hypot, isfinite, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,6 @@ __all__ = [
     "EFFECT_VARIANCES",
     "MeanArm",
     "Moments",
-    "batch_length",
     "critical_alignment",
     "difference",
     "log_one_sided",
@@ -48,7 +47,6 @@ ROUNDING = 1e-9
 
 _G = np.array(EFFECT_VARIANCES)
 _LARGEST = 1e100
-_AUTOCORRELATION_TIMES = 5.0
 _TOLERANCE = 1e-10
 
 
@@ -174,19 +172,6 @@ def _two_sided_root(count: int, log_evidence: float) -> float:
         rho = 1.0 / (1.0 + count * g)
         squares.append((1.0 - exp((log(rho) - 2.0 * log_evidence) / count)) / (1.0 - rho))
     return sqrt(min(1.0, max(0.0, min(squares))))
-
-
-def batch_length(autocorrelation: float) -> int:
-    """Windows to average into one unit so that units are nearly independent: b ≥ 5(1 + φ)/(1 − φ) (F6b).
-
-    Args:
-        autocorrelation: φ between neighbouring windows, below 1.
-    """
-    if not -1.0 <= autocorrelation < 1.0:
-        msg = f"expected an autocorrelation from -1 to below 1, found {autocorrelation:g}"
-        raise ValueError(msg)
-    times = (1.0 + autocorrelation) / (1.0 - autocorrelation)
-    return max(1, ceil(_AUTOCORRELATION_TIMES * times * (1.0 - ROUNDING)))
 
 
 def difference(window: Window[MeanArm]) -> tuple[float, float]:

@@ -12,11 +12,11 @@ from scipy.stats import nct, norm
 from scipy.stats import t as student
 
 from controller.judge import _mean
+from controller.judge._calibration import batch_length
 from controller.judge._mean import (
     EFFECT_VARIANCES,
     MeanArm,
     Moments,
-    batch_length,
     critical_alignment,
     difference,
     log_one_sided,
@@ -200,18 +200,6 @@ def test_few_differences_cannot_be_decisive_however_equal():
     assert critical_alignment(3, 0.05) is None
     assert critical_alignment(5, 0.001) is None
     assert critical_alignment(5, 0.05) == pytest.approx(0.9425899, abs=1e-6)
-
-
-@pytest.mark.parametrize(("autocorrelation", "published"), [(0.3, 10), (0.6, 20), (0.9, 95), (0.0, 5)])
-def test_batch_lengths_of_f6b(autocorrelation, published):
-    assert batch_length(autocorrelation) == published
-
-
-def test_batches_are_at_least_one_window_and_an_endless_one_is_refused():
-    assert batch_length(-0.9) == 1
-    assert batch_length(-1.0) == 1
-    with pytest.raises(ValueError, match="expected an autocorrelation from -1 to below 1, found 1"):
-        batch_length(1.0)
 
 
 def test_batches_keep_the_error_of_an_autocorrelated_series():
