@@ -5,7 +5,6 @@ the same rows. A row without counts says why: silence is neither good nor bad.
 """
 
 import difflib
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -15,10 +14,13 @@ from controller.api.record import RecordedWindow, Row
 from controller.api.selectors import Selector, parse_selector
 from controller.api.verdicts import Kind
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
-from controller.observe.counters import Accepts, Edges, Scrapes, Series, is_count, is_sum, plain
-from controller.observe.prometheus import Prometheus, PrometheusServer, SourceError
+from controller.observe.counters import Accepts, Edges, Series, is_count, is_sum, plain
+from controller.observe.history import read_history
+from controller.observe.kinds import counting_of
+from controller.observe.prometheus import Prometheus, PrometheusServer
 from controller.observe.rows import counted, shown, skipped
-from controller.observe.tally import Counting, Found, PastGrowths, Tally, Unknown, means, pairs, summed, tally
+from controller.observe.tally import Found, summed, tally
+from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 from controller.plan.world import ArmName, Problem
 
@@ -31,8 +33,6 @@ _LEAD_SCRAPES: Final = PATIENCE_SCRAPES + 1
 
 MEMORY: Final = timedelta(days=1)
 """How far back a series may lie to count as one that exists."""
-SLICE: Final = timedelta(hours=1)
-"""History is read in slices of this length, which bounds each answer."""
 
 _MOST_VALUES: Final = 10
 _LONGEST_VALUE: Final = 64
@@ -49,8 +49,10 @@ class EvidenceSource(Protocol):
             SourceError: nothing is known; the window stays pending.
         """
 
-    def history(self, question: Question, *, before: datetime, span: timedelta) -> dict[str, tuple[float, float]]:
-        """Return stable's (total, bad) per metric in the span before; a metric without a request is absent.
+    def history(self, question: Question, *, before: datetime, interval: timedelta) -> dict[str, StableHistory]:
+        """Return what stable did until then, in all and per interval of that length.
+
+        A metric without a request is absent, and so is a query.
 
         Raises:
             SourceError: nothing is known.
@@ -85,16 +87,9 @@ class PrometheusEvidence:
             rows=rows,
         )
 
-    def history(self, question: Question, *, before: datetime, span: timedelta) -> dict[str, tuple[float, float]]:
-        """Return stable's counts in the span before; see ``EvidenceSource``."""
-        counts: dict[str, tuple[float, float]] = {}
-        for start, end in _slices(before - span, before):
-            reading = _Reading(self._prometheus, question, start=start, end=end)
-            for metric in question.metrics:
-                found = summed(reading.stable_counts(metric).stable)
-                earlier = counts.get(metric.name, (0.0, 0.0))
-                counts[metric.name] = (earlier[0] + found.total, earlier[1] + found.bad)
-        return {name: (total, min(bad, total)) for name, (total, bad) in counts.items() if total > 0}
+    def history(self, question: Question, *, before: datetime, interval: timedelta) -> dict[str, StableHistory]:
+        """Return what stable did until then; see ``EvidenceSource`` and ``history``."""
+        return read_history(self._prometheus, question, before=before, interval=interval)
 
     def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
         """Return at most 10 values per label, those closest to what ``bad`` asks for first; see ``EvidenceSource``.
@@ -161,22 +156,6 @@ class _Reading:
         candidate, stable = summed(counts.candidate).total, summed(counts.stable).total
         return None if candidate + stable == 0 else plain(round(100 * candidate / (candidate + stable), 1))
 
-    def stable_counts(self, metric: MetricQuestion) -> Tally:
-        """Return stable's counts, without asking whether every scrape was made; see ``PastGrowths``.
-
-        Raises ``SourceError`` when the series are such that no window could be judged.
-        """
-        arms, pod_label = arms_of(self._question, metric.arms), self._question.labels.pod
-        total, bad = self._selected(metric, arms, ArmName.STABLE)
-        past = PastGrowths(Scrapes((*total, *bad), pod_label=pod_label), self._edges, pod_label, total, bad)
-        try:
-            counts = counting_of(metric)({ArmName.STABLE: past})
-        except Unknown as unknown:
-            raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, str(unknown)) from None
-        if isinstance(counts, Problem):
-            raise SourceError(counts.reason, counts.message)
-        return counts
-
     def _found(self, metric: MetricQuestion, arms: Arms) -> Found:
         total, bad = self._selected(metric, arms)
         return Found(total=total, bad=bad, up=self._up(arms))
@@ -230,21 +209,6 @@ class _Reading:
             f"no series of {selector} for either arm in namespace {question.namespace}; check the counter's name, and "
             f"that Prometheus scrapes the pods and sets the labels {question.labels.namespace} and {labels}",
         )
-
-
-def counting_of(metric: MetricQuestion) -> Counting:
-    """Return what the growth of a metric's series amounts to."""
-    match metric.kind:
-        case Kind.MEAN:
-            return means
-        case _:
-            return pairs
-
-
-def _slices(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    while start < end:
-        yield start, min(end, start + SLICE)
-        start += SLICE
 
 
 def _closest(values: tuple[str, ...], wanted: str) -> tuple[str, ...]:

@@ -17,10 +17,21 @@ from controller.api.selectors import Selector, parse_selector
 from controller.api.verdicts import Kind
 from controller.judge import PodHistory
 from controller.observe.arms import LE, LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
-from controller.observe.buckets import classes, histograms
-from controller.observe.counters import Edges, Reborn, Scrapes, Series, Target, fell, increase
+from controller.observe.counters import (
+    Accepts,
+    Edges,
+    Reborn,
+    Scrapes,
+    Series,
+    Target,
+    fell,
+    increase,
+    is_count,
+    is_sum,
+)
+from controller.observe.kinds import counting_of
 from controller.observe.prometheus import Prometheus, SourceError
-from controller.observe.tally import Count, Counting, PerPod, Unknown, means, pairs, summed, whereabouts
+from controller.observe.tally import Count, Counting, PastGrowths, PerPod, Unknown, summed, whereabouts
 from controller.plan.calibration import StableHistory
 from controller.plan.world import ArmName, Problem
 
@@ -88,17 +99,18 @@ class _Stretch:
         self._question = question
         self._edges = edges
         self._calibrated_from = calibrated_from
-        self._known: dict[str, tuple[Series, ...]] = {}
+        self._known: dict[tuple[str, Accepts], tuple[Series, ...]] = {}
 
     def add_to(self, gathered: "_Gathered", metric: MetricQuestion) -> None:
         """Add what stable did in this slice."""
         arms = arms_of(self._question, metric.arms)
-        total, bad = self._stable(metric.total, arms), self._stable(metric.bad, arms)
+        total = self._stable(metric.total, arms, is_count)
+        bad = self._stable(metric.bad, arms, is_sum if metric.kind is Kind.MEAN else is_count)
         pod_label = self._question.labels.pod
         scrapes = Scrapes((*total, *bad, *self._up(arms)), pod_label=pod_label)
-        counting = _counting(metric)
-        whole = _Whole(scrapes, self._between(self._edges[0], self._edges[-1]), pod_label, total, bad)
-        gathered.add_whole(counting, whole)
+        counting = counting_of(metric)
+        whole = self._between(self._edges[0], self._edges[-1])
+        gathered.add_whole(counting, PastGrowths(scrapes, whole, pod_label, total, bad))
         for start, end in pairwise(self._edges):
             if start >= self._calibrated_from:
                 gathered.add_interval(counting, self._interval(scrapes, self._between(start, end), (total, bad)))
@@ -120,71 +132,27 @@ class _Stretch:
         patience = _PATIENCE_SCRAPES * self._prometheus.server.scrape
         return Edges(start.timestamp(), end.timestamp(), patience.total_seconds())
 
-    def _stable(self, selector: str, arms: Arms) -> tuple[Series, ...]:
+    def _stable(self, selector: str, arms: Arms, keep: Accepts) -> tuple[Series, ...]:
         if not selector:
             return ()
-        return self._range(parse_selector(selector).narrowed(*arms.matchers(ArmName.STABLE)))
+        return self._range(parse_selector(selector).narrowed(*arms.matchers(ArmName.STABLE)), keep)
 
     def _up(self, arms: Arms) -> tuple[Series, ...]:
         """When pods were scraped with success: a counter that then has no series has counted nothing yet."""
         if not isinstance(arms, PodArms):
             return ()
-        found = self._range(_UP.narrowed(*arms.matchers(ArmName.STABLE)))
+        found = self._range(_UP.narrowed(*arms.matchers(ArmName.STABLE)), is_count)
         return tuple(replace(each, samples=tuple(s for s in each.samples if s[1] == 1)) for each in found)
 
-    def _range(self, narrowed: str) -> tuple[Series, ...]:
-        if narrowed not in self._known:
+    def _range(self, narrowed: str, keep: Accepts) -> tuple[Series, ...]:
+        if (narrowed, keep) not in self._known:
             start, end = self._edges[0], self._edges[-1]
             reach = end - start + _LEAD_SCRAPES * self._prometheus.server.scrape
             reach += min(self._question.warmup, LONGEST_REACH)
             milliseconds = round(reach.total_seconds() * 1000)
-            self._known[narrowed] = self._prometheus.instant(f"{narrowed}[{milliseconds}ms]", end)
-        return self._known[narrowed]
-
-
-def _counting(metric: MetricQuestion) -> Counting:
-    match metric.kind:
-        case Kind.MEAN:
-            return means
-        case Kind.HISTOGRAM:
-            return histograms
-        case Kind.DISTRIBUTION:
-            return histograms if metric.label == LE else classes(metric.label)
-        case _:
-            return pairs
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """The growth of stable's series over a whole slice, without asking whether every scrape was made.
-
-    A series counts from zero when its target had been scraped without it, else from its first sample on, because its
-    process may be older.
-    """
-
-    scrapes: Scrapes
-    edges: Edges
-    pod_label: str
-    total: tuple[Series, ...]
-    bad: tuple[Series, ...]
-
-    @property
-    def pods(self) -> tuple[str, ...]:
-        return tuple(sorted({each.target(self.pod_label)[0] for each in (*self.total, *self.bad)}))
-
-    def target(self, series: Series) -> Target:
-        return series.target(self.pod_label)
-
-    def growth(self, series: Series, reborn: Reborn = fell) -> float:
-        """Raise ``SourceError`` where all values are no counts: then no window could be judged either."""
-        if not series.samples:
-            if series.lost:
-                raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, _no_counts(series, self.pod_label))
-            return 0.0
-        begun, value = series.samples[0]
-        scraped = self.scrapes.first(self.target(series))
-        unseen = 0.0 if scraped is not None and scraped < begun else value
-        return increase(series.samples, self.edges, unseen=unseen, reborn=reborn) or 0.0
+            found = self._prometheus.instant(f"{narrowed}[{milliseconds}ms]", end, keep=keep)
+            self._known[narrowed, keep] = found
+        return self._known[narrowed, keep]
 
 
 @dataclass(frozen=True)
@@ -240,11 +208,15 @@ class _Gathered:
     whole: list[tuple[tuple[str, ...], Count]] = field(default_factory=list)
     intervals: list[tuple[tuple[str, ...], PerPod] | None] = field(default_factory=list)
 
-    def add_whole(self, counting: Counting, growths: _Whole) -> None:
-        """Add the sum of one slice; one that cannot be counted adds nothing."""
-        found = counting({ArmName.STABLE: growths})
-        if not isinstance(found, Problem):
-            self.whole.append((found.edges, summed(found.stable)))
+    def add_whole(self, counting: Counting, growths: PastGrowths) -> None:
+        """Add the sum of one slice; raise ``SourceError`` when its series are such that no window could be judged."""
+        try:
+            found = counting({ArmName.STABLE: growths})
+        except Unknown as unknown:
+            raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, str(unknown)) from None
+        if isinstance(found, Problem):
+            raise SourceError(found.reason, found.message)
+        self.whole.append((found.edges, summed(found.stable)))
 
     def add_interval(self, counting: Counting, growths: _Interval) -> None:
         """Add one interval; None for one that is not known."""
@@ -307,10 +279,3 @@ class _Gathered:
         up_to = dict(zip(own, accumulate(counts), strict=True))
         cumulative = [up_to.get(edge, 0.0) for edge in edges]
         return tuple(above - below for above, below in zip(cumulative, [0.0, *cumulative], strict=False))
-
-
-def _no_counts(series: Series, pod_label: str) -> str:
-    return (
-        f"none of the {series.lost} samples of {whereabouts(series, pod_label)} is a count (they are NaN, infinite, "
-        "negative or above 2^53); check what it exports"
-    )

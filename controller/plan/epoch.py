@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping
 
 from controller.api.presets import PRESETS
 from controller.api.reasons import Reason
-from controller.api.record import FrozenAnalysis, FrozenMetric, RolloutRecordSpec
+from controller.api.record import FrozenAnalysis, RolloutRecordSpec
 from controller.api.scalars import format_duration
 from controller.api.spec import Margin, Metric, ModelRolloutSpec, Ratio
 from controller.api.status import (
@@ -20,15 +18,10 @@ from controller.api.status import (
     TrafficStatus,
     WindowStatus,
 )
-from controller.judge import History, alpha_for_attempt, resolve_margin
+from controller.judge import alpha_for_attempt
+from controller.plan.calibration import NOT_YET_CALIBRATED
 from controller.plan.situation import Outcome, Situation
-from controller.plan.world import Problem, Workload
-
-CALIBRATION = "design effect 1, noise floor 0 (not calibrated: pods are taken to be alike)"
-"""What status says about calibration until it is measured."""
-
-MIN_HISTORY = 100
-"""Requests of stable below which its rate says too little to be a relative margin's base."""
+from controller.plan.world import Workload
 
 _KEPT = 50
 
@@ -92,7 +85,7 @@ def begin_epoch(situation: Situation, candidate: Revision) -> dict[str, object]:
         "analysis": AnalysisStatus(
             attempt=count,
             alpha=f"{alpha:.6g}",
-            calibration=CALIBRATION,
+            calibration=NOT_YET_CALIBRATED,
             frozen=frozen_hash(spec),
             started_at=situation.now,
         ),
@@ -178,65 +171,6 @@ def resolve(metric: Metric) -> tuple[Ratio, Margin | None, bool]:
         msg = f"metric {metric.name} has neither preset nor ratio"
         raise AssertionError(msg)
     return metric.ratio, metric.margin, bool(metric.allow_absent)
-
-
-def freeze(situation: Situation, history: Mapping[str, tuple[float, float]]) -> FrozenAnalysis | Problem:
-    """Resolve the analysis of the epoch that is about to serve: margins, history, error bound."""
-    spec, analysis = situation.spec, situation.status.analysis
-    if analysis is None:
-        msg = "an analysis cannot be frozen before its epoch began"
-        raise AssertionError(msg)
-    metrics: list[FrozenMetric] = []
-    for metric in spec.analysis.metrics:
-        found = _frozen_metric(metric, history.get(metric.name))
-        if isinstance(found, Problem):
-            return found
-        metrics.append(found)
-    strategy = spec.strategy
-    return FrozenAnalysis(
-        hash=analysis.frozen,
-        attempt=analysis.attempt,
-        alpha=analysis.alpha,
-        steps=strategy.steps,
-        interval=strategy.interval,
-        horizon=max(2, math.ceil(strategy.deadline / strategy.interval)),
-        min_requests=strategy.min_requests,
-        harm_budget=None if strategy.harm_budget is None else str(strategy.harm_budget),
-        analysis=spec.analysis,
-        metrics=tuple(metrics),
-    )
-
-
-def _frozen_metric(metric: Metric, history: tuple[float, float] | None) -> FrozenMetric | Problem:
-    ratio, margin, _ = resolve(metric)
-    effective = _margin(metric, margin, history)
-    if isinstance(effective, Problem):
-        return effective
-    return FrozenMetric(
-        metric=metric.name,
-        margin=f"{effective:.6g}",
-        bad=ratio.bad,
-        total=ratio.total,
-        history_total=None if history is None else f"{history[0]:.15g}",
-        history_bad=None if history is None else f"{history[1]:.15g}",
-    )
-
-
-def _margin(metric: Metric, margin: Margin | None, history: tuple[float, float] | None) -> float | Problem:
-    if margin is None:
-        return 0.0
-    known = History(*history) if history is not None and history[0] >= MIN_HISTORY else None
-    if margin.absolute is None and known is None:
-        seen = 0 if history is None else round(history[0])
-        return Problem(
-            Reason.MARGIN_NOT_RESOLVABLE,
-            f"metric {metric.name}: margin.relative needs at least {MIN_HISTORY} requests of stable in the last hour, "
-            f"found {seen}; wait for traffic or add margin.absolute",
-        )
-    try:
-        return resolve_margin(margin.absolute, margin.relative if known else None, known)
-    except ValueError as error:
-        return Problem(Reason.MARGIN_NOT_RESOLVABLE, f"metric {metric.name}: {error}")
 
 
 def first_page(situation: Situation, frozen: FrozenAnalysis) -> RolloutRecordSpec:

@@ -27,20 +27,28 @@ def start_trial(frozen: FrozenAnalysis) -> Trial:
 
 
 def _test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> RatioTest:
-    history = None
-    if resolved.history_total is not None and resolved.history_bad is not None:
-        history = History(float(resolved.history_total), float(resolved.history_bad))
+    calibration = resolved.calibration
     return RatioTest(
         name=metric.name,
         role=metric.role,
         margin=float(resolved.margin),
-        history=history,
+        history=_history(resolved),
         horizon=frozen.horizon,
         harm_budget=None if frozen.harm_budget is None else float(frozen.harm_budget),
         steps=frozen.steps,
         threshold=None if metric.threshold is None else float(metric.threshold),
         min_requests=metric.min_requests or 0,
+        must_agree=calibration is not None and calibration.source == "Prior",
+        promotion_margin=None if resolved.promotion_margin is None else float(resolved.promotion_margin),
     )
+
+
+def _history(resolved: FrozenMetric) -> History | None:
+    """Stable's counts before the epoch, worth as much as the design effect leaves of them."""
+    if resolved.history_total is None or resolved.history_bad is None:
+        return None
+    effect = 1.0 if resolved.calibration is None else float(resolved.calibration.design_effect)
+    return History(float(resolved.history_total) / effect, float(resolved.history_bad) / effect)
 
 
 def judged(trial: Trial, windows: Iterable[RecordedWindow]) -> Trial:
@@ -86,12 +94,12 @@ def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:
     """Return what status says about each metric."""
     newest = {row.metric: row for row in evidence.windows[-1].rows} if evidence.windows else {}
     unproven = unproven_metrics(evidence)
-    margins = {metric.metric: metric.margin for metric in evidence.frozen.metrics}
+    frozen = {metric.metric: metric for metric in evidence.frozen.metrics}
     return tuple(
         _metric_status(
             evidence.trial,
             each,
-            margin=margins[name],
+            frozen=frozen[name],
             row=newest.get(name),
             weight=evidence.windows[-1].weight if evidence.windows else 0,
             unproven=name in unproven,
@@ -107,7 +115,7 @@ def never_seen(evidence: Evidence, metric: str) -> bool:
 
 
 def _metric_status(
-    trial: Trial, each: MetricEvidence, *, margin: str, row: Row | None, weight: int, unproven: bool
+    trial: Trial, each: MetricEvidence, *, frozen: FrozenMetric, row: Row | None, weight: int, unproven: bool
 ) -> MetricStatus:
     rates, difference, interval, judged_once = each.rates, each.difference, each.interval, each.windows > 0
     slices = tuple(slice_statuses(trial, each.test.name))
@@ -123,7 +131,8 @@ def _metric_status(
             worse=e_value(each.log_combined), not_worse=e_value(each.log_not_worse), needed=f"{1 / each.alpha:.4g}"
         ),
         requests=ArmPair(stable=f"{each.requests.stable:.0f}", candidate=f"{each.requests.candidate:.0f}"),
-        margin=margin,
+        margin=frozen.margin,
+        calibration=None if frozen.calibration is None else frozen.calibration.message,
         forecast=_forecast(each, weight) if judged_once else None,
         slices=slices[:_MOST_SHOWN],
         note=None if note is None else note[:_LONGEST_NOTE],
@@ -139,6 +148,8 @@ def _state(each: MetricEvidence, row: Row | None, *, unproven: bool, slices: tup
         return each.doubt or row.skipped or Reason.COUNTED
     if unproven:
         return Reason.BAD_SERIES_NEVER_SEEN
+    if each.test.promotion_margin == 0.0:
+        return Reason.NOISE_ABOVE_MARGIN
     return Reason.SLICE_WORSE if slices else Reason.COUNTED
 
 

@@ -3,18 +3,21 @@
 from dataclasses import replace
 
 from controller.api.reasons import ConditionType, Phase, Reason
+from controller.api.record import FrozenAnalysis
 from controller.api.scalars import format_duration
 from controller.api.spec import Approval, OnNoData, OnUndecided
+from controller.api.status import AnalysisStatus
+from controller.plan.calibration import describe_overall
 from controller.plan.desired import capacity_for, scaled_by_operator
 from controller.plan.epoch import (
     begin_epoch,
     candidate_revision,
     first_page,
-    freeze,
     is_rejected,
     next_epoch,
 )
 from controller.plan.evidence import unproven_metrics
+from controller.plan.freeze import freeze
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
 from controller.plan.rules_safety import data_timed_out, stall
 from controller.plan.situation import Decision, Evidence, Situation
@@ -116,10 +119,14 @@ def candidate_ready(situation: Situation) -> Decision | None:
         reason=Reason.STEP_ADVANCED,
         message=message,
         weight=weight,
-        changes={"step": f"1/{len(steps)}", "step_index": 1},
+        changes={"step": f"1/{len(steps)}", "step_index": 1, "analysis": _calibrated(status.analysis, frozen)},
         finalizer="add",
         opens=first_page(situation, frozen),
     )
+
+
+def _calibrated(analysis: AnalysisStatus | None, frozen: FrozenAnalysis) -> AnalysisStatus | None:
+    return analysis and analysis.model_copy(update={"calibration": describe_overall(frozen)})
 
 
 def _not_ready(situation: Situation) -> str:
@@ -204,6 +211,13 @@ def _onward(situation: Situation, evidence: Evidence) -> Decision | None:
 
 def _in_the_way(situation: Situation, evidence: Evidence) -> Problem | None:
     """Say what keeps a model that looks good from its promotion, where more of the same windows would not help."""
+    noisy = next((each.test for each in evidence.trial.gating if each.test.promotion_margin == 0.0), None)
+    if noisy is not None:
+        return Problem(
+            Reason.NOISE_ABOVE_MARGIN,
+            f"{noisy.name}: pods of stable differ among themselves by more than the margin, so nothing is promoted by "
+            "itself (noise: Strict); request promote, run more pods, or set noise: Widen",
+        )
     unproven = unproven_metrics(evidence)
     if unproven and evidence.trial.not_worse_now:
         name, hint = unproven[0], evidence.hints.get(unproven[0])

@@ -10,6 +10,7 @@ from controller.api.record import FrozenAnalysis, RecordedDecision, RecordedWind
 from controller.api.spec import ModelRolloutSpec
 from controller.api.status import ModelRolloutStatus
 from controller.judge import Trial
+from controller.plan.calibration import StableHistory
 from controller.plan.transitions import Event
 from controller.plan.windows import Clockwork
 from controller.plan.world import Desired, Problem, World
@@ -56,8 +57,8 @@ class Situation:
     clockwork: Clockwork
     now: datetime
     evidence: Evidence | None = None
-    history: dict[str, tuple[float, float]] | None = None
-    """Stable's (requests, bad ones) per metric before the epoch; None when it was not asked for or not answered."""
+    history: Mapping[str, StableHistory] | None = None
+    """What stable did before the epoch, per metric; None when it was not asked for or not answered."""
     source_problem: Problem | None = None
     """Prometheus did not answer, or not in a way that can be read."""
     past_epochs: int = 0

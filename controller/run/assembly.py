@@ -10,6 +10,7 @@ from controller.observe.cluster import ClusterPort
 from controller.observe.evidence import EvidenceSource, PrometheusEvidence, Question
 from controller.observe.prometheus import PrometheusServer
 from controller.observe.workloads import Workloads
+from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 from controller.run.evidence import Source
 from controller.run.index import Index
@@ -60,9 +61,9 @@ class _Metered:
         with self.telemetry.prometheus_query(self.server):
             return self.source.window(window, question)
 
-    def history(self, question: Question, *, before: datetime, span: timedelta) -> dict[str, tuple[float, float]]:
+    def history(self, question: Question, *, before: datetime, interval: timedelta) -> dict[str, StableHistory]:
         with self.telemetry.prometheus_query(self.server):
-            return self.source.history(question, before=before, span=span)
+            return self.source.history(question, before=before, interval=interval)
 
     def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
         with self.telemetry.prometheus_query(self.server):

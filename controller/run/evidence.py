@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 MOST_WINDOWS_PER_TURN: Final = 25
 """After an outage the missed windows are judged in turns of this many, so that other rollouts get theirs."""
 
-HISTORY: Final = timedelta(hours=1)
-"""How far back stable's own rate is read when an epoch begins."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -175,12 +172,13 @@ def _observed(situation: Situation, source: Source, record: Record, window: Wind
 
 
 def _with_history(situation: Situation, source: Source) -> Situation:
-    """Read stable's own rate before the first request is diverted; this also proves that Prometheus answers."""
+    """Read stable's own history before the first request is diverted; this also proves that Prometheus answers."""
     candidate = situation.world.candidate
     if candidate is None or not candidate.rolled_out or situation.world.stable is None:
         return situation
     try:
-        history = source.evidence.history(_question(situation, 0), before=situation.now, span=HISTORY)
+        question, interval = _question(situation, 0), situation.clockwork.interval
+        history = source.evidence.history(question, before=situation.now, interval=interval)
     except SourceError as error:
         return replace(situation, source_problem=Problem(error.reason, error.message))
     return replace(situation, history=history)

@@ -14,6 +14,7 @@ from controller.api.record import ArmCounts, RecordedWindow, RolloutRecordSpec, 
 from controller.api.spec import ModelRolloutSpec
 from controller.api.status import ModelRolloutStatus
 from controller.judge import Trial
+from controller.plan.calibration import StableHistory
 from controller.plan.decide import decide
 from controller.plan.desired import holds
 from controller.plan.evidence import judged, start_trial
@@ -78,6 +79,13 @@ def steady(stable_rate: float, candidate_rate: float, *, requests: int = 1000) -
     return traffic
 
 
+def quiet_history(*, intervals: int = 60, pods: int = 3, requests: int = 200, rate: float = 0.08) -> StableHistory:
+    """Pods that never differ: design effect 1, no noise floor."""
+    interval = {f"v1-{number}": (float(requests), requests * rate) for number in range(pods)}
+    total = float(intervals * pods * requests)
+    return StableHistory(total=total, amount=total * rate, intervals=(interval,) * intervals)
+
+
 def silent(reason: Reason = Reason.NO_TRAFFIC) -> Traffic:
     """Nothing to judge."""
     return lambda _window, _weight: (Row(metric="accuracy", skipped=reason),)
@@ -101,6 +109,8 @@ class Stage:
     request: str | None = None
     rivals: tuple[str, ...] = ()
     source_problem: Problem | None = None
+    history: dict[str, StableHistory] = field(default_factory=lambda: {"accuracy": quiet_history()})
+    """What stable did before each epoch."""
     obeys: bool = True
     """The router does what is written; False: it never takes effect."""
     records: dict[int, RolloutRecordSpec] = field(default_factory=dict)
@@ -190,7 +200,7 @@ class Stage:
             clockwork=Clockwork(interval=self.spec.strategy.interval, scrape=SCRAPE, settle=SCRAPE),
             now=self.now,
             source_problem=self.source_problem,
-            history=None if self.source_problem else {"accuracy": (10_000.0, 800.0)},
+            history=None if self.source_problem else self.history,
         )
         return replace(situation, evidence=self._evidence(situation))
 
