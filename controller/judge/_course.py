@@ -7,7 +7,7 @@ from typing import Protocol
 
 from controller.judge._mixture import log_add, log_mean
 
-__all__ = ["Combined", "Course", "Lines", "Rising", "restarted"]
+__all__ = ["Both", "Combined", "Course", "Lines", "Rising", "restarted"]
 
 _HALVINGS = 14
 _MOST_DOUBLINGS = 60
@@ -92,6 +92,18 @@ class Rising:
         else:
             return inf
         return high if low == 0.0 else _bisected(self.at, needed, low=low, high=high)
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Two courses that must both get there: the smaller of two e-values is what counts."""
+
+    one: Course
+    other: Course
+
+    def until(self, needed: float, *, known: float) -> float:
+        """See ``Course``."""
+        return max(self.one.until(needed, known=known), self.other.until(needed, known=known))
 
 
 def _until(at: Callable[[float], float], needed: float, *, known: float, fastest: float, parts: int) -> float:

@@ -14,8 +14,9 @@ from functools import singledispatch
 from math import inf, isfinite, log, sqrt
 from typing import Protocol
 
+from controller.api.verdicts import Role
 from controller.judge import _rate
-from controller.judge._course import Combined, Course, Lines, Rising
+from controller.judge._course import Both, Combined, Course, Lines, Rising
 from controller.judge._histogram import HistogramTest
 from controller.judge._mean import log_one_sided
 from controller.judge._mean_process import MeanTest
@@ -47,7 +48,8 @@ class Expected:
     Attributes:
         levels: both arms' levels: share of bad ones, events per exposure, mean, share above the edge in question.
         exposure: both arms' effective requests (or exposure) per window, above 0.
-        deviation: means only: how much the difference of both arms' means scatters from window to window.
+        deviation: how much the difference of both arms' levels scatters from window to window; needed for means, and
+            for tests that must agree with the differences between windows.
     """
 
     levels: PerArm
@@ -84,6 +86,8 @@ class Forecast:
 
     test: MetricTest
     courses: Courses
+    promotion: Courses
+    """With the margin of the promotion side, where that is another."""
 
     def until_not_worse(self, alpha: float, *, evidence: float = 0.0, better: float = 0.0) -> float:
         """Windows until "not worse" (and "better", where the test asks for it) has evidence 1/α.
@@ -93,7 +97,9 @@ class Forecast:
             evidence: logarithm of what there is of it.
             better: the same for "better".
         """
-        found = self.courses.not_worse().until(-log(alpha), known=evidence)
+        if self.test.promotion_margin == 0.0:
+            return inf
+        found = self.promotion.not_worse().until(-log(alpha), known=evidence)
         if not self.test.must_be_better or found == inf:
             return found
         return max(found, self.courses.better().until(-log(alpha), known=better))
@@ -115,8 +121,9 @@ def forecast(test: MetricTest, expected: Expected) -> Forecast | None:
     if not all(isfinite(size) and size > 0.0 for size in sizes):
         msg = f"expected requests per window above 0 in both arms, found {sizes}"
         raise ValueError(msg)
-    courses = _courses(test, expected)
-    return None if courses is None else Forecast(test, courses)
+    courses = _agreed(test, expected)
+    promotion = _agreed(replace(test, margin=test.promotion_margin), expected) if test.promotion_margin else courses
+    return None if courses is None or promotion is None else Forecast(test, courses, promotion)
 
 
 def resolvable_margin(test: MetricTest, expected: Expected, *, windows: float, alpha: float) -> float | None:
@@ -124,7 +131,7 @@ def resolvable_margin(test: MetricTest, expected: Expected, *, windows: float, a
     largest = _largest_margin(test, expected)
 
     def enough(margin: float) -> bool:
-        found = forecast(replace(test, margin=margin, must_be_better=False), expected.equal)
+        found = forecast(replace(test, margin=margin, promotion_margin=None, must_be_better=False), expected.equal)
         return found is not None and found.until_not_worse(alpha) <= windows
 
     low, high = _SMALLEST_PART * largest, largest
@@ -142,6 +149,23 @@ def _largest_margin(test: MetricTest, expected: Expected) -> float:
     if isinstance(test, MeanTest):
         return 100.0 * max(expected.deviation or 0.0, _SMALLEST_PART)
     return max((1.0 - expected.levels.stable) / 2, _SMALLEST_PART)
+
+
+def _agreed(test: MetricTest, expected: Expected) -> Courses | None:
+    """Together with the differences between windows, where the test must agree with them."""
+    own = _courses(test, expected)
+    if own is None or not test.must_agree or expected.deviation is None:
+        return own
+    if isinstance(test, RateTest):
+        levels = PerArm(test.line * expected.levels.stable, expected.levels.candidate)
+        return _Agreeing(own, _Means(_compared(test, margin=0.0), replace(expected, levels=levels), expected.deviation))
+    if isinstance(test, RatioTest):
+        return _Agreeing(own, _Means(_compared(test, margin=test.margin), expected, expected.deviation))
+    return own
+
+
+def _compared(test: MetricTest, *, margin: float) -> MeanTest:
+    return MeanTest(test.name, Role.WATCH, margin, horizon=test.horizon)
 
 
 @singledispatch
@@ -268,3 +292,20 @@ class _Means:
 @_courses.register
 def _(test: MeanTest, expected: Expected) -> Courses | None:
     return None if expected.deviation is None else _Means(test, expected, expected.deviation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreeing:
+    """What counts say, and the differences between windows."""
+
+    counts: Courses
+    differences: Courses
+
+    def worse(self) -> Course:
+        return Both(self.counts.worse(), self.differences.worse())
+
+    def not_worse(self) -> Course:
+        return Both(self.counts.not_worse(), self.differences.not_worse())
+
+    def better(self) -> Course:
+        return self.counts.better()

@@ -182,6 +182,31 @@ def test_superiority_is_waited_for_too():
     assert forecast(ratio(0.02), expected(0.08, 0.06)).until_not_worse(ALPHA) < better.until_not_worse(ALPHA) < inf
 
 
+def test_a_stricter_promotion_is_waited_for_longer_and_one_that_cannot_be_for_ever():
+    plain = forecast(ratio(0.02), expected(0.08, 0.08))
+    strict, closed = (forecast(ratio(0.02, promotion_margin=margin), expected(0.08, 0.08)) for margin in (0.01, 0.0))
+
+    assert strict.until_not_worse(ALPHA) == forecast(ratio(0.01), expected(0.08, 0.08)).until_not_worse(ALPHA)
+    assert strict.until_not_worse(ALPHA) > 2 * plain.until_not_worse(ALPHA)
+    assert closed.until_not_worse(ALPHA) == inf
+
+
+@pytest.mark.parametrize("kind", ["ratio", "rate"])
+def test_agreement_is_waited_for_too(kind):
+    level, margin = (0.08, 0.02) if kind == "ratio" else (0.08, 0.25)
+    kinds = {"ratio": RatioTest, "rate": RateTest}
+    asked = kinds[kind]("m", Role.GUARDRAIL, margin, must_agree=True)
+    windows = Expected(PerArm(level, level), PerArm(18_000, 2000), deviation=0.01)
+    scattered = Expected(windows.levels, windows.exposure, deviation=0.04)
+    known = [forecast(asked, each).until_not_worse(ALPHA) for each in (windows, scattered)]
+    alone = forecast(kinds[kind]("m", Role.GUARDRAIL, margin), windows).until_not_worse(ALPHA)
+
+    assert alone < 5 <= known[0] < known[1]
+    mean = Expected(PerArm(level * (1 + margin if kind == "rate" else 1), level), windows.exposure, deviation=0.04)
+    compared = MeanTest("m", Role.WATCH, margin if kind == "ratio" else 0.0)
+    assert known[1] == forecast(compared, mean).until_not_worse(ALPHA)
+
+
 @pytest.mark.parametrize("base", [0.0, 1e-6, 0.5, 0.9])
 def test_the_margin_that_can_be_resolved_takes_just_the_time_there_is(base):
     windows = 720
