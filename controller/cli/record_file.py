@@ -55,7 +55,7 @@ def _case(pages: list[RolloutRecordSpec]) -> Case:
     return Case(
         tests=tuple(evidence.test for evidence in trial.metrics.values()),
         alpha=trial.alpha,
-        windows=tuple(judged_counts(window) for page in pages for window in page.windows),
+        windows=tuple(judged_counts(window, frozen=frozen) for page in pages for window in page.windows),
         min_requests=trial.min_requests,
     )
 

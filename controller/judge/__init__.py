@@ -14,6 +14,7 @@ arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 from controller.judge._buckets import BucketArm, cells_of, common_edges, per_bucket
 from controller.judge._calibration import (
     FEWEST_INTERVALS,
+    UNCALIBRATED,
     BucketHistory,
     Calibration,
     PodHistory,
@@ -39,7 +40,8 @@ from controller.judge._margin import (
 )
 from controller.judge._mean import MeanArm
 from controller.judge._mean_process import MeanTest
-from controller.judge._process import MetricTest, PerArm, Window, WindowLike
+from controller.judge._process import ArmLike, MetricTest, PerArm, Window, WindowLike
+from controller.judge._query import QueryArm, QueryTest
 from controller.judge._rate import RateArm
 from controller.judge._rate_process import RateTest
 from controller.judge._ratio import Arm, History
@@ -56,7 +58,9 @@ __all__ = [
     "ALARM",
     "FEWEST_INTERVALS",
     "LOST_WINDOWS",
+    "UNCALIBRATED",
     "Arm",
+    "ArmLike",
     "BucketArm",
     "BucketHistory",
     "Calibration",
@@ -77,6 +81,8 @@ __all__ = [
     "PerArm",
     "PodHistory",
     "Pods",
+    "QueryArm",
+    "QueryTest",
     "RateArm",
     "RateTest",
     "RatioTest",

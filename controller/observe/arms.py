@@ -14,18 +14,20 @@ from typing import Final, Protocol
 from controller.api.selectors import Matcher, quoted
 from controller.api.spec import ArmLabels, Labels
 from controller.api.verdicts import Kind
+from controller.judge import Calibration
 from controller.observe.counters import Edges, End, Scrapes, Series, Target
+from controller.plan.counters import LE
 from controller.plan.world import ArmName, Pod
 
 # Kubernetes writes the digits of a template's hash and the random ends of names in letters that form no words.
 _HASH: Final = "[4-9bcdf]{6,10}"
 _RANDOM: Final = "[2456789bcdfghjklmnpqrstvwxz]{5}"
 
-LE: Final = "le"
-"""The label that tells the buckets of a classic histogram."""
-
 LONGEST_REACH: Final = timedelta(minutes=10)
 """How far before a window a dead pod's life is looked at, at most; longer warm-ups are taken as that long for it."""
+
+_COUNTS_REQUESTS: Final = frozenset({Kind.RATIO, Kind.RATE, Kind.MEAN})
+"""Kinds whose ``total`` grows by one with each request, or in proportion."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class MetricQuestion:
         kind: what the metric is made of.
         label: of buckets: the label that tells them.
         query: PromQL of one arm, with the place for its selector.
+        slices: labels by whose values the metric is looked at in parts as well.
+        label_delay: how late labels arrive, where ``total`` counts those.
+        cohort: the label that tells when the prediction was made; see ``cohorts``.
+        calibration: what the counts of each pod are worth; None: as they are.
+        inflation: how much more the candidate's pods scattered in earlier windows than calibrated, at least 1.
     """
 
     name: str
@@ -51,14 +58,20 @@ class MetricQuestion:
     kind: Kind = Kind.RATIO
     label: str = LE
     query: str = ""
+    slices: tuple[str, ...] = ()
+    label_delay: timedelta | None = None
+    cohort: str | None = None
+    calibration: Calibration | None = None
+    inflation: float = 1.0
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked in a window: the metrics, and who was in which arm.
 
-    ``requests`` is the counter for the observed weight; absent, it is the first metric's total. ``weight`` is the
-    desired percent, ``diverted_at`` when the candidate got its first requests in this epoch.
+    ``requests`` is the counter for the observed weight; absent, it is that of the first metric that counts requests.
+    ``weight`` is the desired percent, ``reachable`` what pod counts allow of it, ``applied_at`` since when it holds,
+    ``diverted_at`` when the candidate got its first requests in this epoch.
     """
 
     namespace: str
@@ -72,6 +85,20 @@ class Question:
     warmup: timedelta
     diverted_at: datetime | None
     weight: int
+    reachable: float | None = None
+    applied_at: datetime | None = None
+
+    def requests_counter(self) -> tuple[str, ArmLabels | None] | None:
+        """Return the counter of all requests, and how its arms are told apart; None where no metric counts any.
+
+        A metric whose labels come late is the last that is taken: its labels are fewer than the requests.
+        """
+        if self.requests is not None:
+            told = next((metric.arms for metric in self.metrics if metric.total == self.requests), None)
+            return self.requests, told
+        countable = [metric for metric in self.metrics if metric.kind in _COUNTS_REQUESTS]
+        ranked = sorted(countable, key=lambda each: (each.label_delay is not None, each.kind is not Kind.RATIO))
+        return (ranked[0].total, ranked[0].arms) if ranked else None
 
     def pods(self, arm: ArmName) -> tuple[Pod, ...]:
         """Return the live pods of an arm."""

@@ -7,16 +7,15 @@ the classes that were seen in either arm are its buckets.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from math import inf, isfinite
 from typing import Final
 
 from controller.api.reasons import Reason
 from controller.api.record import MOST_BUCKETS
 from controller.judge import common_edges, per_bucket
-from controller.observe.arms import LE
 from controller.observe.counters import Series, falls, reborn_at
 from controller.observe.tally import Count, Counting, Growths, PerPod, Tally
+from controller.plan.counters import LE
 from controller.plan.world import ArmName, Problem
 
 __all__ = ["classes", "histograms"]
@@ -124,7 +123,8 @@ def _common(ladders: Mapping[ArmName, tuple[_Ladder, ...]]) -> tuple[float, ...]
 
 
 def _shared(ladders: tuple[_Ladder, ...]) -> tuple[float, ...]:
-    return tuple(sorted(reduce(set.intersection, (set(each.cumulative) for each in ladders))))
+    first, *others = (set(each.cumulative) for each in ladders)
+    return tuple(sorted(first.intersection(*others)))
 
 
 def _bucketed(pods: Iterable[str], ladders: tuple[_Ladder, ...], edges: tuple[float, ...]) -> PerPod:

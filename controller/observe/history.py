@@ -16,7 +16,7 @@ from controller.api.reasons import Reason
 from controller.api.selectors import Selector, parse_selector
 from controller.api.verdicts import Kind
 from controller.judge import PodHistory
-from controller.observe.arms import LE, LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
+from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
 from controller.observe.counters import (
     Accepts,
     Edges,
@@ -33,6 +33,7 @@ from controller.observe.kinds import counting_of
 from controller.observe.prometheus import Prometheus, SourceError
 from controller.observe.tally import Count, Counting, PastGrowths, PerPod, Unknown, summed, whereabouts
 from controller.plan.calibration import StableHistory
+from controller.plan.counters import LE
 from controller.plan.world import ArmName, Problem
 
 __all__ = ["LONGEST", "MOST_INTERVALS", "MOST_QUERIES", "SHORTEST", "SLICE", "read_history"]

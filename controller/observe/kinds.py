@@ -1,9 +1,10 @@
 """What the growth of a metric's series amounts to, by the kind of the metric."""
 
 from controller.api.verdicts import Kind
-from controller.observe.arms import LE, MetricQuestion
+from controller.observe.arms import MetricQuestion
 from controller.observe.buckets import classes, histograms
 from controller.observe.tally import Counting, means, pairs
+from controller.plan.counters import LE
 
 __all__ = ["counting_of"]
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from controller.api.reasons import Reason
-from controller.api.record import ArmCounts, FrozenAnalysis, FrozenMetric, RecordedWindow, Row
-from controller.api.spec import Metric
+from controller.api.record import FrozenAnalysis, FrozenMetric, RecordedWindow, Row
 from controller.api.status import ArmPair, EvidenceStatus, MetricStatus, SliceStatus
-from controller.judge import Arm, History, RatioTest, Trial, Window, WindowLike, forecast_requests
 from controller.judge import Evidence as MetricEvidence
-from controller.plan.epoch import resolve
+from controller.judge import Trial, WindowLike, forecast_requests
+from controller.plan.counters import absence_allowed
 from controller.plan.figures import e_value
+from controller.plan.kinds import test_of, window_of
 from controller.plan.situation import Evidence
 from controller.plan.validity import circumstances, coverage_note, slice_statuses
 
@@ -20,58 +20,24 @@ _LONGEST_NOTE = 1024
 def start_trial(frozen: FrozenAnalysis) -> Trial:
     """Return the trial of an epoch before its first window, from what was frozen when it began."""
     resolved = {metric.metric: metric for metric in frozen.metrics}
-    tests = [_test(metric, resolved[metric.name], frozen) for metric in frozen.analysis.metrics]
+    tests = [test_of(metric, resolved[metric.name], frozen) for metric in frozen.analysis.metrics]
     return Trial.start(
         tests, alpha=float(frozen.alpha), min_requests=frozen.min_requests, share_check=frozen.share_check
     )
 
 
-def _test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> RatioTest:
-    calibration = resolved.calibration
-    return RatioTest(
-        name=metric.name,
-        role=metric.role,
-        margin=float(resolved.margin),
-        history=_history(resolved),
-        horizon=frozen.horizon,
-        harm_budget=None if frozen.harm_budget is None else float(frozen.harm_budget),
-        steps=frozen.steps,
-        threshold=None if metric.threshold is None else float(metric.threshold),
-        min_requests=metric.min_requests or 0,
-        must_agree=calibration is not None and calibration.source == "Prior",
-        promotion_margin=None if resolved.promotion_margin is None else float(resolved.promotion_margin),
-    )
-
-
-def _history(resolved: FrozenMetric) -> History | None:
-    """Stable's counts before the epoch, worth as much as the design effect leaves of them."""
-    if resolved.history_total is None or resolved.history_bad is None:
-        return None
-    effect = 1.0 if resolved.calibration is None else float(resolved.calibration.design_effect)
-    return History(float(resolved.history_total) / effect, float(resolved.history_bad) / effect)
-
-
-def judged(trial: Trial, windows: Iterable[RecordedWindow]) -> Trial:
+def judged(trial: Trial, windows: Iterable[RecordedWindow], *, frozen: FrozenAnalysis) -> Trial:
     """Return the trial after further recorded windows."""
     for window in windows:
-        trial = trial.update(judged_counts(window), circumstances(window))
+        trial = trial.update(judged_counts(window, frozen=frozen), circumstances(window))
     return trial
 
 
-def judged_counts(window: RecordedWindow) -> dict[str, WindowLike | None]:
+def judged_counts(window: RecordedWindow, *, frozen: FrozenAnalysis) -> dict[str, WindowLike | None]:
     """Return what the judge reads of a recorded window: effective counts per metric, None where it was skipped."""
-    return {row.metric: _window(row) for row in window.rows}
-
-
-def _window(row: Row) -> WindowLike | None:
-    if row.skipped is not None or row.stable is None or row.candidate is None:
-        return None
-    return Window(stable=_arm(row.stable), candidate=_arm(row.candidate))
-
-
-def _arm(counts: ArmCounts) -> Arm:
-    total, bad = counts.effective_total or counts.total, counts.effective_bad or counts.bad or "0"
-    return Arm(total=float(total), bad=float(bad), requests=float(counts.total))
+    metrics = {metric.name: metric for metric in frozen.analysis.metrics}
+    resolved = {metric.metric: metric for metric in frozen.metrics}
+    return {row.metric: window_of(metrics[row.metric], resolved[row.metric], row) for row in window.rows}
 
 
 def counts(window: RecordedWindow, gating: frozenset[str]) -> bool:
@@ -87,7 +53,7 @@ def gating_names(frozen: FrozenAnalysis) -> frozenset[str]:
 def unproven_metrics(evidence: Evidence) -> tuple[str, ...]:
     """Return the gating metrics whose ``bad`` series was never seen, where that is not allowed."""
     metrics = evidence.frozen.analysis.metrics
-    return tuple(m.name for m in metrics if m.role.gating and not resolve(m)[2] and never_seen(evidence, m.name))
+    return tuple(m.name for m in metrics if m.role.gating and not absence_allowed(m) and never_seen(evidence, m.name))
 
 
 def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:

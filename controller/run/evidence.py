@@ -9,13 +9,15 @@ from typing import Final
 
 from controller.act.record import Record, RecordKeeper, RecordKey
 from controller.api.reasons import Phase, Reason
-from controller.api.record import RecordedWindow, Row
+from controller.api.record import FrozenAnalysis, RecordedWindow, Row
+from controller.api.spec import Metric
 from controller.api.verdicts import Verdict
 from controller.judge import Trial
 from controller.observe.cluster import ClusterError
 from controller.observe.evidence import EvidenceSource, MetricQuestion, Question
 from controller.observe.prometheus import SourceError
-from controller.plan.epoch import resolve
+from controller.plan.calibration import calibration_of, inflations
+from controller.plan.counters import absence_allowed, counters_of
 from controller.plan.evidence import judged, start_trial, unproven_metrics
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE
@@ -85,7 +87,7 @@ class EvidenceGatherer:
         due = _due(situation, record)
         for window in islice(due, MOST_WINDOWS_PER_TURN):
             try:
-                fresh.append(_observed(situation, source, record, window))
+                fresh.append(_observed(situation, source, record.frozen, window, (*record.windows, *fresh)))
             except SourceError as error:
                 return fresh, False, Problem(error.reason, error.message)
         return fresh, next(due, None) is None, None
@@ -108,7 +110,7 @@ class EvidenceGatherer:
         known_epoch, folded = self._folded.get(uid, (0, None))
         if folded is None or known_epoch != epoch or keys[: len(folded.windows)] != folded.windows:
             folded = _Folded(windows=(), trial=start_trial(record.frozen))
-        trial = judged(folded.trial, windows[len(folded.windows) :])
+        trial = judged(folded.trial, windows[len(folded.windows) :], frozen=record.frozen)
         self._folded[uid] = (epoch, _Folded(windows=keys, trial=trial))
         return trial
 
@@ -151,14 +153,16 @@ def _due(situation: Situation, record: Record) -> Iterator[Window]:
     )
 
 
-def _observed(situation: Situation, source: Source, record: Record, window: Window) -> RecordedWindow:
+def _observed(
+    situation: Situation, source: Source, frozen: FrozenAnalysis, window: Window, earlier: tuple[RecordedWindow, ...]
+) -> RecordedWindow:
     status, live = situation.status, situation.world.stable
     weight = status.traffic.applied_weight
     if status.stable is not None and (live is None or live.hash != status.stable.hash):
         message = "stable is not the revision that the epoch compares with"
         rows = tuple(
             Row(metric=metric.name, skipped=Reason.STABLE_CHANGED, message=message)
-            for metric in record.frozen.analysis.metrics
+            for metric in frozen.analysis.metrics
         )
         return RecordedWindow(
             transition=window.transition,
@@ -168,7 +172,22 @@ def _observed(situation: Situation, source: Source, record: Record, window: Wind
             end=window.end,
             rows=rows,
         )
-    return source.evidence.window(window, _question(situation, weight))
+    return source.evidence.window(window, _calibrated(_question(situation, weight), frozen, earlier))
+
+
+def _calibrated(question: Question, frozen: FrozenAnalysis, earlier: tuple[RecordedWindow, ...]) -> Question:
+    """Return the question with what each pod's counts are worth: as frozen, and as earlier windows showed."""
+    known = {metric.metric: metric.calibration for metric in frozen.metrics}
+    inflated = inflations(frozen, earlier)
+    metrics = tuple(
+        replace(
+            metric,
+            calibration=calibration_of(known.get(metric.name), metric.kind),
+            inflation=inflated.get(metric.name, 1.0),
+        )
+        for metric in question.metrics
+    )
+    return replace(question, metrics=metrics)
 
 
 def _with_history(situation: Situation, source: Source) -> Situation:
@@ -189,18 +208,10 @@ def _question(situation: Situation, weight: int) -> Question:
     if status.stable is None or status.candidate is None:
         msg = "Prometheus cannot be asked before both arms are known"
         raise AssertionError(msg)
-    metrics = []
-    for metric in spec.analysis.metrics:
-        ratio, _, allow_absent = resolve(metric)
-        metrics.append(
-            MetricQuestion(
-                name=metric.name, bad=ratio.bad, total=ratio.total, allow_absent=allow_absent, arms=metric.arms
-            )
-        )
     return Question(
         namespace=situation.subject.namespace,
         labels=spec.analysis.labels,
-        metrics=tuple(metrics),
+        metrics=tuple(_metric_question(metric) for metric in spec.analysis.metrics),
         requests=spec.traffic.requests,
         stable_deployment=status.stable.deployment,
         candidate_deployment=status.candidate.deployment,
@@ -209,4 +220,23 @@ def _question(situation: Situation, weight: int) -> Question:
         warmup=spec.strategy.warmup,
         diverted_at=status.traffic.diverted_at,
         weight=weight,
+        reachable=world.route.reachable,
+        applied_at=status.traffic.applied_at,
+    )
+
+
+def _metric_question(metric: Metric) -> MetricQuestion:
+    counters = counters_of(metric)
+    return MetricQuestion(
+        name=metric.name,
+        bad=counters.bad,
+        total=counters.total,
+        allow_absent=absence_allowed(metric),
+        arms=metric.arms,
+        kind=metric.kind,
+        label=counters.label,
+        query=counters.query,
+        slices=metric.slices,
+        label_delay=metric.label_delay,
+        cohort=metric.cohort,
     )

@@ -108,7 +108,9 @@ def test_one_page_of_an_epoch_under_way(
     file.write_text(yaml.safe_dump(stored(page)))
 
     assert main(["judge", "-o", "json", str(file)]) == 3
-    assert_same_evidence(json.loads(capsys.readouterr().out), judged(start_trial(page.frozen), page.windows))
+    assert_same_evidence(
+        json.loads(capsys.readouterr().out), judged(start_trial(page.frozen), page.windows, frozen=page.frozen)
+    )
 
 
 def test_a_skipped_window_is_shown_and_changes_nothing(

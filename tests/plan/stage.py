@@ -215,7 +215,7 @@ class Stage:
         record = record.model_copy(update={"windows": (*record.windows, *fresh)})
         self.records[self.status.epoch] = record
         known, trial = self.trials.get(self.status.epoch) or (0, start_trial(record.frozen))
-        trial = judged(trial, record.windows[known:])
+        trial = judged(trial, record.windows[known:], frozen=record.frozen)
         self.trials[self.status.epoch] = (len(record.windows), trial)
         return Evidence(
             frozen=record.frozen, trial=trial, windows=record.windows, caught_up=self.source_problem is None
