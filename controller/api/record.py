@@ -79,6 +79,13 @@ class ArmCounts(StatusModel):
     effective_total: Annotated[_Number | None, Field(description="total after deflation.")] = None
     effective_bad: Annotated[_Number | None, Field(description="bad after deflation.")] = None
     pods: Annotated[int | None, Field(ge=0, description="Pods that were counted.")] = None
+    scatter: Annotated[
+        _Number | None,
+        Field(
+            description="Candidate with several pods: squares of what lies beyond the arm's level, by size of a pod."
+        ),
+    ] = None
+    expected_scatter: Annotated[_Number | None, Field(description="What the calibration expects of it.")] = None
 
 
 class SliceCounts(StatusModel):

@@ -35,6 +35,7 @@ from controller.judge._scatter import (
 __all__ = [
     "FEWEST_INTERVALS",
     "PRIOR_DESIGN_EFFECT",
+    "UNCALIBRATED",
     "BucketHistory",
     "Calibration",
     "Cell",
@@ -128,17 +129,25 @@ class Calibration:
             amount += each[1] / effect
         return size, amount
 
-    def effective_buckets(self, pods: Iterable[tuple[float, ...]], *, inflation: float = 1.0) -> tuple[float, ...]:
-        """The same for counts per bucket; every pod has the same buckets."""
-        deflated = [
-            tuple(count / (self.design_effect_of(sum(counts)) * inflation) for count in counts) for counts in pods
-        ]
-        return tuple(sum(column) for column in zip(*deflated, strict=True))
+    def effective_size(self, sizes: Iterable[float], *, inflation: float = 1.0) -> float:
+        """What the pods are worth together where their cells are pooled as they are: buckets, sums of values.
+
+        N²/Σ(n·deff): the pooled share then has the variance of so many independent requests. With pods alike that is
+        what ``effective`` gives.
+        """
+        known = [size for size in sizes if size > 0.0]
+        total = sum(known)
+        weight = sum(size * self.design_effect_of(size) for size in known) * inflation
+        return total * (total / weight) if weight > 0.0 else 0.0
 
     @property
     def batch(self) -> int:
         """How many windows make one observation of a metric whose windows are single observations (F6b)."""
         return batch_length(self.autocorrelation)
+
+
+UNCALIBRATED: Final = Calibration(design_effect=1.0)
+"""Counts as they are."""
 
 
 def batch_length(correlation: float) -> int:

@@ -1,16 +1,18 @@
 """What stable's own history says about noise, frozen when an epoch begins: from counts to margins and words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.api.analysis import Metric, Noise
 from controller.api.kinds import Bounds, Kind
-from controller.api.record import FrozenAnalysis, FrozenCalibration
+from controller.api.record import ArmCounts, FrozenAnalysis, FrozenCalibration, RecordedWindow
 from controller.api.verdicts import Role
 from controller.judge import (
     FEWEST_INTERVALS,
     BucketHistory,
     Calibration,
+    Dispersion,
     PodHistory,
     Pods,
     calibrate_buckets,
@@ -30,6 +32,7 @@ __all__ = [
     "describe_overall",
     "floored",
     "frozen_calibration",
+    "inflations",
 ]
 
 NOT_YET_CALIBRATED: Final = "not yet: the history of stable's pods is read before the first request is diverted"
@@ -144,6 +147,32 @@ def calibration_of(frozen: FrozenCalibration | None, kind: Kind) -> Calibration 
         noise_floor=float(frozen.noise_floor),
         autocorrelation=float(frozen.autocorrelation or 0),
         alone=0.0 if kind is Kind.RATE else 1.0,
+    )
+
+
+def inflations(frozen: FrozenAnalysis, windows: Iterable[RecordedWindow]) -> dict[str, float]:
+    """Return by how much more the candidate's pods scattered in these windows than calibrated, per metric.
+
+    Metrics in which they did not are absent. What is deflated by it are later windows alone.
+    """
+    kinds = {metric.name: metric.kind for metric in frozen.analysis.metrics}
+    seen: dict[str, Dispersion] = {}
+    for window in windows:
+        for row in window.rows:
+            if row.candidate is not None and row.candidate.scatter is not None and row.metric in kinds:
+                seen[row.metric] = seen.get(row.metric, Dispersion()) + _dispersion(row.candidate, kinds[row.metric])
+    found = {name: each.inflation for name, each in seen.items()}
+    return {name: inflation for name, inflation in found.items() if inflation > 1.0}
+
+
+def _dispersion(counts: ArmCounts, kind: Kind) -> Dispersion:
+    total, bad = float(counts.total), float(counts.bad or 0)
+    outcomes = bad if kind is Kind.RATE or total <= 0.0 else bad * (1.0 - bad / total)
+    return Dispersion(
+        squares=float(counts.scatter or 0),
+        expected=float(counts.expected_scatter or 0),
+        degrees=max(0, (counts.pods or 1) - 1),
+        outcomes=outcomes,
     )
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from controller.judge._calibration import (
     FEWEST_INTERVALS,
     PRIOR_DESIGN_EFFECT,
+    UNCALIBRATED,
     Calibration,
     Pods,
     batch_length,
@@ -159,11 +160,20 @@ def test_effective_counts_of_each_pod():
     assert calibration.effective([]) == (0.0, 0.0)
 
 
-def test_effective_buckets_keep_their_proportions():
+def test_effective_size_of_what_is_pooled():
     calibration = Calibration(measured=True, intraclass=0.01)
 
-    assert calibration.effective_buckets([(50.0, 41.0, 10.0)]) == pytest.approx((25.0, 20.5, 5.0))
-    assert calibration.effective_buckets([]) == ()
+    assert calibration.effective_size([101.0, 101.0]) == pytest.approx(calibration.effective([(101.0, 0.0)] * 2)[0])
+    # Of unlike pods, the large ones make the pooled share noisier than the sum of what each is worth.
+    assert calibration.effective_size([1001.0, 1.0]) == pytest.approx(1002 * 1002 / (1001 * 11 + 1))
+    assert calibration.effective_size([1001.0, 1.0]) < calibration.effective([(1001.0, 0.0), (1.0, 0.0)])[0]
+    assert calibration.effective_size([101.0], inflation=2.0) == pytest.approx(101 / 4)
+    assert calibration.effective_size([]) == calibration.effective_size([0.0]) == 0.0
+
+
+def test_uncalibrated_counts_stay_as_they_are():
+    assert UNCALIBRATED.effective([(7.0, 3.0), (5.0, 5.0)]) == (12.0, 8.0)
+    assert UNCALIBRATED.effective_size([7.0, 5.0]) == 12.0
 
 
 @pytest.mark.parametrize("wrong", [{"design_effect": 0.5}, {"noise_floor": -0.1}, {"intraclass": math.nan}])
