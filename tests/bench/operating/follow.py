@@ -36,9 +36,11 @@ class Watched:
         acted = self.first[np.isfinite(self.first)]
         return float(acted.mean()) if acted.size else float("nan")
 
-    def by(self, window: int) -> float:
-        """Share of the runs in which it had acted by then."""
-        return float((self.first <= window).mean())
+    @property
+    def error(self) -> float:
+        """Standard error of that mean."""
+        acted = self.first[np.isfinite(self.first)]
+        return float(acted.std() / np.sqrt(acted.size)) if acted.size else float("inf")
 
 
 def ten_percent(_: int) -> float:

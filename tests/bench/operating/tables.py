@@ -1,6 +1,5 @@
 """Figures of our simulation beside those of the reference, as tables and as bounds that must hold."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isnan
 
@@ -35,6 +34,21 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How soon a regression was found on average, in windows, beside the reference's figure."""
+
+    what: str
+    mean: float
+    error: float
+    reference: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether it may be as soon as the reference's, half as much again being granted."""
+        return self.mean - 4.0 * self.error <= 1.5 * self.reference
+
+
+@dataclass(frozen=True)
 class Section:
     """One table of the page.
 
@@ -43,7 +57,8 @@ class Section:
         text: what was simulated.
         header: names of the columns.
         rows: cells.
-        bounds: what must hold.
+        bounds: false roll-backs that must be rare.
+        paces: regressions that must be found.
     """
 
     title: str
@@ -51,6 +66,7 @@ class Section:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     bounds: tuple[Bound, ...] = ()
+    paces: tuple[Pace, ...] = ()
 
     def markdown(self) -> str:
         return f"## {self.title}\n\n{self.text}\n\n{table(self.header, self.rows)}\n"
@@ -64,6 +80,7 @@ class Sheet:
     first: str = "method"
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
     bounds: list[Bound] = field(default_factory=list)
+    paces: list[Pace] = field(default_factory=list)
 
     def put(self, row: str, column: str, figure: str, reference: float | str | None = None, unit: str = "") -> None:
         """Our figure, and the reference's in brackets where it has one."""
@@ -81,10 +98,12 @@ class Sheet:
         missed = "" if watched.share == 1.0 else f" in {percent(watched.share)}"
         found = "never" if isnan(watched.mean) else f"{watched.mean:.1f}{missed}"
         self.put(row, column, found, reference)
+        if row.startswith(OURS) and reference is not None:
+            self.paces.append(Pace(f"{row}, {column}", watched.mean, watched.error, reference))
 
     def section(self, title: str, text: str) -> Section:
         rows = tuple((row, *(cells.get(column, "–") for column in self.columns)) for row, cells in self.cells.items())
-        return Section(title, text, (self.first, *self.columns), rows, tuple(self.bounds))
+        return Section(title, text, (self.first, *self.columns), rows, tuple(self.bounds), tuple(self.paces))
 
 
 def percent(share: float) -> str:
@@ -94,8 +113,3 @@ def percent(share: float) -> str:
 
 def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def bounds_of(sections: Iterable[Section]) -> Mapping[str, Bound]:
-    """All bounds by what they are about."""
-    return {bound.what: bound for section in sections for bound in section.bounds}
