@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import log
 
 from controller.api.reasons import Reason
@@ -105,7 +106,7 @@ class Evidence:
         """Log evidence that the candidate is worse by the catastrophic margin."""
         return self.process.log_catastrophic
 
-    @property
+    @cached_property
     def log_combined(self) -> float:
         """What a roll-back rests on: half ``restart``, half ``catastrophic``.
 

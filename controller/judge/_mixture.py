@@ -1,6 +1,6 @@
 """How the e-values of windows and alternatives become one evidence process, in logarithms throughout."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, inf, log, log1p
 
 __all__ = ["Plain", "Restart", "log_add", "log_mean", "log_weighted_mean"]
@@ -16,7 +16,7 @@ def log_mean(logs: tuple[float, ...]) -> float:
     largest = max(logs)
     if largest == -inf:
         return -inf
-    return largest + log(sum(exp(value - largest) for value in logs) / len(logs))
+    return largest + log(sum([exp(value - largest) for value in logs]) / len(logs))
 
 
 def log_weighted_mean(logs: tuple[float, ...], *, weights: tuple[float, ...]) -> float:
@@ -54,8 +54,8 @@ class Plain:
 
     def update(self, factors: tuple[float, ...]) -> "Plain":
         """The evidence after one more window."""
-        logs = _multiply(self.logs, factors)
-        return Plain(logs=logs, log_value=log_mean(logs))
+        logs = tuple([value + factor for value, factor in zip(self.logs, factors, strict=True)])
+        return Plain(logs, log_mean(logs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Restart:
     def update(self, factors: tuple[float, ...]) -> "Restart":
         """The evidence after one more window."""
         windows = self.windows + 1
-        begun = _log(self._reserve(self.windows) - self._reserve(windows))
-        logs = _multiply(tuple(log_add(value, begun) for value in self.logs), factors)
-        value = log_add(log_mean(logs), _log(self._reserve(windows)))
-        return replace(self, logs=logs, windows=windows, log_value=value)
+        reserve = self._reserve(windows)
+        begun = _log(self._reserve(self.windows) - reserve)
+        logs = tuple([log_add(value, begun) + factor for value, factor in zip(self.logs, factors, strict=True)])
+        return Restart(logs, self.horizon, windows, log_add(log_mean(logs), _log(reserve)))
 
     def _reserve(self, windows: int) -> float:
         """Weight that has not begun after so many windows."""
@@ -100,10 +100,6 @@ class Restart:
         if self.horizon == 1:
             return 0.5
         return 0.5 * max(self.horizon - windows, 0) / (self.horizon - 1)
-
-
-def _multiply(logs: tuple[float, ...], factors: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(value + factor for value, factor in zip(logs, factors, strict=True))
 
 
 def _log(weight: float) -> float:

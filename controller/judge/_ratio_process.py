@@ -1,7 +1,7 @@
 """Ratio metrics: what is tested, and the evidence processes of F1 from the first window of an epoch to its last."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from controller.judge._deferred import Deferred
@@ -119,8 +119,8 @@ class RatioProcess:
         seen = window_of(window, Arm)
         rate = self._known.expected_rate
         worse = _worse_factors(seen, rate, self.test.margin)
-        return replace(
-            self,
+        return RatioProcess(
+            test=self.test,
             _worse=self._worse.update(worse),
             _restart=self._restart.update(worse),
             _catastrophic=self._catastrophic.update(_worse_factors(seen, rate, self.test.catastrophic_margin)),
