@@ -107,15 +107,18 @@ def test_a_mean_beyond_its_bounds_is_refused(capsys: pytest.CaptureFixture[str],
 
 
 def test_histogram_is_the_mean_over_its_edges(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """F8 over F1 above each edge, without history."""
+    """F8 over F1 above each edge."""
     stable, candidate = (700, 200, 80, 20), (50, 30, 15, 5)
     edges = [0.1, 0.5, 1, "+Inf"]
     buckets = ({"buckets": stable, "edges": edges}, {"buckets": candidate, "edges": edges})
-    found = judged(capsys, tmp_path, metric("histogram", [buckets] * 3, margin={"absolute": "0.02"}))
+    margin, known = {"absolute": "0.02"}, (7100, 1900, 780, 220)
+    history = {"buckets": known, "edges": edges}
+    found = judged(capsys, tmp_path, metric("histogram", [buckets] * 3, margin=margin, history=history))
     values, weakest = [0.0] * 3, [math.inf] * 3
     for edge in (1, 2, 3):
         above = [({"total": 1000, "bad": sum(stable[edge:])}, {"total": 100, "bad": sum(candidate[edge:])})] * 3
-        ratio = judged(capsys, tmp_path, metric("ratio", above, margin={"absolute": "0.02"}))["logEvidence"]
+        past = {"total": sum(known), "bad": sum(known[edge:])}
+        ratio = judged(capsys, tmp_path, metric("ratio", above, margin=margin, history=past))["logEvidence"]
         values = [before + math.exp(log) / 3 for before, log in zip(values, ratio["worse"], strict=True)]
         weakest = [min(before, log) for before, log in zip(weakest, ratio["notWorse"], strict=True)]
     assert [math.exp(each) for each in found["logEvidence"]["worse"]] == pytest.approx(values, rel=1e-9)
