@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from controller.api.reasons import Reason
-from controller.api.record import RecordedWindow, Row
+from controller.api.record import RecordedWindow, RequestCounts, Row
 from controller.api.selectors import Selector, parse_selector
 from controller.api.verdicts import Kind
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
@@ -18,8 +18,8 @@ from controller.observe.counters import Accepts, Edges, Series, is_count, is_sum
 from controller.observe.history import read_history
 from controller.observe.kinds import counting_of
 from controller.observe.prometheus import Prometheus, PrometheusServer
-from controller.observe.rows import counted, shown, skipped
-from controller.observe.tally import Found, summed, tally
+from controller.observe.rows import counted, shown, skipped, with_parts
+from controller.observe.tally import Counting, Found, Tally, summed, tally
 from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 from controller.plan.world import ArmName, Problem
@@ -77,13 +77,15 @@ class PrometheusEvidence:
         """Return the rows of a window; see ``EvidenceSource``."""
         reading = _Reading(self._prometheus, question, start=window.start, end=window.end)
         rows = tuple(reading.row(metric) for metric in question.metrics)
+        requests = reading.requests()
         return RecordedWindow(
             transition=window.transition,
             number=window.number,
             weight=question.weight,
             start=window.start,
             end=window.end,
-            observed_weight=reading.observed_weight(),
+            observed_weight=observed_weight(requests),
+            requests=requests,
             rows=rows,
         )
 
@@ -134,27 +136,53 @@ class _Reading:
         found = self._found(metric, arms)
         if not found.total:
             return skipped(metric, self._absent(metric, arms))
-        counting = counting_of(metric)
-        counts = tally(found, arms, edges=self._edges, pod_label=question.labels.pod, counting=counting)
+
+        def measure(counting: Counting) -> Tally | Problem:
+            return tally(found, arms, edges=self._edges, pod_label=question.labels.pod, counting=counting)
+
+        counts = measure(counting_of(metric))
         if isinstance(counts, Problem):
             return skipped(metric, counts)
-        return counted(metric, counts, bad_seen=self._bad_seen(metric, found, arms))
+        row = counted(metric, counts, bad_seen=self._bad_seen(metric, found, arms))
+        if row.skipped is Reason.NO_CANDIDATE_TRAFFIC:
+            lost = self._lost(metric, found, arms)
+            return row if lost is None else skipped(metric, lost)
+        return with_parts(row, metric, measure)
 
-    def observed_weight(self) -> str | None:
-        """Return the candidate's percent of all requests, or None when there were none or they are not known.
-
-        All requests count, also those of pods that still warm up.
-        """
+    def requests(self) -> RequestCounts | None:
+        """Return all requests of both arms, or None when they are not known; also those of pods that still warm up."""
         question = replace(self._question, warmup=timedelta(0), diverted_at=None)
-        counter = question.requests or question.metrics[0].total
-        told = next((metric.arms for metric in question.metrics if metric.total == counter), None)
-        arms = arms_of(question, told)
-        found = Found(total=self._series(counter, arms), up=self._up(arms))
-        counts = tally(found, arms, edges=self._edges, pod_label=question.labels.pod)
-        if isinstance(counts, Problem):
+        counts = self._requests_of(question)
+        if counts is None:
             return None
-        candidate, stable = summed(counts.candidate).total, summed(counts.stable).total
-        return None if candidate + stable == 0 else plain(round(100 * candidate / (candidate + stable), 1))
+        meant = float(question.weight) if question.reachable is None else question.reachable
+        stable, candidate = summed(counts.stable).total, summed(counts.candidate).total
+        return RequestCounts(stable=plain(stable), candidate=plain(candidate), weight=plain(meant))
+
+    def _requests_of(self, question: Question) -> Tally | None:
+        counter = question.requests_counter()
+        if counter is None:
+            return None
+        arms = arms_of(question, counter[1])
+        found = Found(total=self._series(counter[0], arms), up=self._up(arms))
+        counts = tally(found, arms, edges=self._edges, pod_label=question.labels.pod)
+        return None if isinstance(counts, Problem) else counts
+
+    def _lost(self, metric: MetricQuestion, found: Found, arms: Arms) -> Problem | None:
+        """Tell a candidate that stopped exporting a metric from one that gets no requests."""
+        counter = self._question.requests_counter()
+        exported = any(arms.arm(each.labels) is ArmName.CANDIDATE for each in found.total)
+        if exported or counter is None or counter[0] == metric.total:
+            return None
+        requests = self._requests_of(self._question)
+        served = 0.0 if requests is None else summed(requests.candidate).total
+        if not served:
+            return None
+        return Problem(
+            Reason.METRIC_LOST,
+            f"the candidate served {plain(served)} requests and has no series of {shown(metric.total)}, which stable "
+            "exports; check whether the new version still exports it under this name",
+        )
 
     def _found(self, metric: MetricQuestion, arms: Arms) -> Found:
         total, bad = self._selected(metric, arms)
@@ -209,6 +237,14 @@ class _Reading:
             f"no series of {selector} for either arm in namespace {question.namespace}; check the counter's name, and "
             f"that Prometheus scrapes the pods and sets the labels {question.labels.namespace} and {labels}",
         )
+
+
+def observed_weight(requests: RequestCounts | None) -> str | None:
+    """Return the candidate's percent of all requests, or None when there were none or they are not known."""
+    if requests is None:
+        return None
+    candidate, total = float(requests.candidate), float(requests.stable) + float(requests.candidate)
+    return plain(round(100 * candidate / total, 1)) if total else None
 
 
 def _closest(values: tuple[str, ...], wanted: str) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
 """From counts to a row of the record: what the judge reads back, and what a person should know of it. Pure."""
 
 from controller.api.reasons import Reason
-from controller.api.record import ArmCounts, Row
+from controller.api.record import ArmCounts, Row, SliceCounts
 from controller.api.verdicts import Kind
 from controller.observe.arms import MetricQuestion
 from controller.observe.counters import exact, plain
+from controller.observe.slices import Measure, parts
 from controller.observe.tally import Count, PerPod, Tally, overshoot, summed
 from controller.plan.world import ArmName, Problem
 
-__all__ = ["counted", "shown", "skipped"]
+__all__ = ["counted", "shown", "skipped", "with_parts"]
 
 _SHOWN_SELECTOR = 200
 _LONGEST_MESSAGE = 1024
@@ -37,6 +38,24 @@ def counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> 
         skipped=reason,
         message=message[:_LONGEST_MESSAGE],
     )
+
+
+def with_parts(row: Row, metric: MetricQuestion, measure: Measure) -> Row:
+    """Return a counted row with the metric's slices."""
+    if row.skipped is not None or not metric.slices:
+        return row
+    found, remark = parts(metric, measure)
+    slices = tuple(
+        SliceCounts(
+            label=part.label,
+            value=part.value,
+            stable=_arm_counts(metric, part.counts.stable),
+            candidate=_arm_counts(metric, part.counts.candidate),
+        )
+        for part in found
+    )
+    message = "; ".join(text for text in (row.message, remark) if text)
+    return row.model_copy(update={"slices": slices, "message": message[:_LONGEST_MESSAGE]})
 
 
 def skipped(metric: MetricQuestion, problem: Problem) -> Row:
