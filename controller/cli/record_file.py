@@ -16,6 +16,7 @@ from controller.api.names import EPOCH_LABEL, RECORD_KIND, ROLLOUT_LABEL
 from controller.api.record import RolloutRecordSpec
 from controller.judge import Case
 from controller.plan.evidence import judged_counts, start_trial
+from controller.plan.validity import circumstances
 
 __all__ = ["looks_like_record", "read_record"]
 
@@ -57,6 +58,8 @@ def _case(pages: list[RolloutRecordSpec]) -> Case:
         alpha=trial.alpha,
         windows=tuple(judged_counts(window, frozen=frozen) for page in pages for window in page.windows),
         min_requests=trial.min_requests,
+        circumstances=tuple(circumstances(window) for page in pages for window in page.windows),
+        share_check=frozen.share_check,
     )
 
 

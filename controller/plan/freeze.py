@@ -19,6 +19,7 @@ from controller.plan.calibration import (
 )
 from controller.plan.epoch import resolve
 from controller.plan.situation import Situation
+from controller.plan.validity import share_check
 from controller.plan.world import Problem
 
 __all__ = ["MIN_EVENTS", "MIN_HISTORY", "freeze"]
@@ -51,6 +52,7 @@ def freeze(situation: Situation, history: Mapping[str, StableHistory]) -> Frozen
         horizon=max(2, math.ceil(strategy.deadline / strategy.interval)),
         min_requests=strategy.min_requests,
         harm_budget=None if strategy.harm_budget is None else str(strategy.harm_budget),
+        share_check=share_check(spec),
         analysis=spec.analysis,
         metrics=tuple(metrics),
     )
