@@ -27,10 +27,10 @@ from controller.judge._calibration import (
     calibrate_shares,
 )
 from controller.judge._dispersion import Dispersion
-from controller.judge._distribution import DistributionTest
+from controller.judge._distribution import DistributionProcess, DistributionTest
 from controller.judge._evidence import ALARM, Evidence
 from controller.judge._forecast import Expected, Forecast, forecast, resolvable_margin
-from controller.judge._histogram import HistogramTest
+from controller.judge._histogram import HistogramProcess, HistogramTest
 from controller.judge._margin import (
     alpha_for_attempt,
     forecast_requests,
@@ -68,10 +68,12 @@ __all__ = [
     "Circumstances",
     "Coverage",
     "Dispersion",
+    "DistributionProcess",
     "DistributionTest",
     "Evidence",
     "Expected",
     "Forecast",
+    "HistogramProcess",
     "HistogramTest",
     "History",
     "MeanArm",

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from controller.api.reasons import Reason
-from controller.api.record import FrozenAnalysis, FrozenMetric, RecordedWindow, Row
+from controller.api.record import FrozenAnalysis, RecordedWindow, Row
 from controller.api.status import ArmPair, EvidenceStatus, MetricStatus, SliceStatus
+from controller.api.verdicts import Kind
 from controller.judge import Evidence as MetricEvidence
-from controller.judge import Trial, WindowLike, forecast_requests
+from controller.judge import RatioTest, Trial, WindowLike, forecast_requests
 from controller.plan.counters import absence_allowed
-from controller.plan.figures import e_value
+from controller.plan.figures import Figures, e_value
 from controller.plan.kinds import test_of, window_of
 from controller.plan.situation import Evidence
 from controller.plan.validity import circumstances, coverage_note, slice_statuses
@@ -60,12 +61,11 @@ def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:
     """Return what status says about each metric."""
     newest = {row.metric: row for row in evidence.windows[-1].rows} if evidence.windows else {}
     unproven = unproven_metrics(evidence)
-    frozen = {metric.metric: metric for metric in evidence.frozen.metrics}
     return tuple(
         _metric_status(
             evidence.trial,
             each,
-            frozen=frozen[name],
+            figures=Figures.of(evidence.frozen, name),
             row=newest.get(name),
             weight=evidence.windows[-1].weight if evidence.windows else 0,
             unproven=name in unproven,
@@ -81,27 +81,31 @@ def never_seen(evidence: Evidence, metric: str) -> bool:
 
 
 def _metric_status(
-    trial: Trial, each: MetricEvidence, *, frozen: FrozenMetric, row: Row | None, weight: int, unproven: bool
+    trial: Trial, each: MetricEvidence, *, figures: Figures, row: Row | None, weight: int, unproven: bool
 ) -> MetricStatus:
-    rates, difference, interval, judged_once = each.rates, each.difference, each.interval, each.windows > 0
+    rates, difference, interval = each.shown_rates, each.shown_difference, each.shown_interval
+    frozen, judged_once = figures.resolved, each.windows > 0
     slices = tuple(slice_statuses(trial, each.test.name))
-    note = coverage_note(trial, each)
+    note = "; ".join(filter(None, (figures.note(each), coverage_note(trial, each))))
     return MetricStatus(
         name=each.test.name,
+        kind=figures.metric.kind,
         role=each.test.role,
         verdict=each.verdict,
-        rates=ArmPair(stable=f"{rates.stable:.4%}", candidate=f"{rates.candidate:.4%}") if rates else ArmPair(),
-        difference=None if difference is None else f"{difference:+.4%}",
-        interval=tuple(f"{bound:+.4%}" for bound in interval) if judged_once and interval else None,
+        rates=ArmPair(stable=figures.level(rates.stable), candidate=figures.level(rates.candidate))
+        if rates
+        else ArmPair(),
+        difference=None if difference is None else figures.difference(difference),
+        interval=tuple(figures.bound(bound) for bound in interval) if judged_once and interval else None,
         evidence=EvidenceStatus(
             worse=e_value(each.log_combined), not_worse=e_value(each.log_not_worse), needed=f"{1 / each.alpha:.4g}"
         ),
         requests=ArmPair(stable=f"{each.requests.stable:.0f}", candidate=f"{each.requests.candidate:.0f}"),
-        margin=frozen.margin,
+        margin=figures.margin(each) if figures.metric.kind is Kind.RATE else frozen.margin,
         calibration=None if frozen.calibration is None else frozen.calibration.message,
         forecast=_forecast(each, weight) if judged_once else None,
         slices=slices[:_MOST_SHOWN],
-        note=None if note is None else note[:_LONGEST_NOTE],
+        note=note[:_LONGEST_NOTE] or None,
         state=_state(each, row, unproven=unproven, slices=slices),
     )
 
@@ -122,7 +126,7 @@ def _state(each: MetricEvidence, row: Row | None, *, unproven: bool, slices: tup
 def _forecast(each: MetricEvidence, weight: int) -> str | None:
     """Say how many more requests a verdict needs if both rates stay as they are."""
     rates = each.rates
-    if rates is None or each.test.margin == 0 or not 0 < weight < 100:
+    if rates is None or each.test.margin == 0 or not 0 < weight < 100 or not isinstance(each.test, RatioTest):
         return None
     needed = forecast_requests(
         stable=rates.stable,

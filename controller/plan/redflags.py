@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from controller.api.reasons import Reason
-from controller.api.record import RecordedWindow, Row
+from controller.api.record import ArmCounts, RecordedWindow, Row
+from controller.api.spec import Metric
 from controller.api.verdicts import Kind, Role
 from controller.plan.situation import Situation
 from controller.plan.world import Problem
@@ -55,17 +56,35 @@ def _threshold_exceeded(situation: Situation) -> Problem | None:
     evidence = situation.evidence
     if evidence is None:
         return None
-    thresholds = {metric.name: metric.threshold for metric in evidence.frozen.analysis.metrics}
+    metrics = {metric.name: metric for metric in evidence.frozen.analysis.metrics}
     for name in evidence.trial.red_flags:
         at = evidence.trial.metrics[name].flagged_at
         window = evidence.windows[at] if at is not None else evidence.windows[-1]
         counts = next((row.candidate for row in window.rows if row.metric == name), None)
-        found = f"{counts.bad} of {counts.total} requests" if counts else "the candidate"
+        found = _found(metrics[name], counts) if counts else "the candidate"
         return Problem(
             Reason.THRESHOLD_EXCEEDED,
-            f"{name}: {found} in {_when(window)}, the threshold is {float(thresholds[name] or 0):.2%}",
+            f"{name}: {found} in {_when(window)}, the threshold is {_threshold(metrics[name])}",
         )
     return None
+
+
+def _found(metric: Metric, counts: ArmCounts) -> str:
+    total = float(counts.total)
+    match metric.kind:
+        case Kind.RATE:
+            return f"{float(counts.bad or 0) / total:.4g} ({counts.bad} by {counts.total} of exposure)"
+        case Kind.MEAN:
+            return f"{float(counts.sum or 0) / total:.4g} on average of {counts.total}"
+        case Kind.QUERY:
+            return f"{float(counts.value or 0):.6g}"
+        case _:
+            return f"{counts.bad} of {counts.total} requests"
+
+
+def _threshold(metric: Metric) -> str:
+    threshold = float(metric.threshold or 0)
+    return f"{threshold:.2%}" if metric.kind is Kind.RATIO else f"{threshold:.6g}"
 
 
 def _when(window: RecordedWindow) -> str:

@@ -3,14 +3,16 @@
 from controller.api.reasons import Reason
 from controller.api.record import Row
 from controller.judge import Evidence as MetricEvidence
-from controller.plan.figures import e_value
+from controller.plan.figures import Figures, e_value
 from controller.plan.situation import Evidence, Situation
 
 
 def describe_worse(evidence: Evidence) -> str:
     """Say which metric speaks most for *worse*, with its numbers."""
     worst = max(evidence.trial.gating, key=lambda each: each.log_combined)
-    return f"Worse: {_numbers(worst)}, margin {worst.test.margin:.2%}, evidence {e_value(worst.log_combined)}"
+    figures = Figures.of(evidence.frozen, worst.test.name)
+    evidence_value = e_value(worst.log_combined)
+    return f"Worse: {figures.numbers(worst)}, margin {figures.margin(worst)}, evidence {evidence_value}"
 
 
 def describe_not_worse(situation: Situation) -> str:
@@ -19,7 +21,7 @@ def describe_not_worse(situation: Situation) -> str:
     if evidence is None:
         return "Not worse"
     return "Not worse: " + "; ".join(
-        f"{_numbers(each)}, evidence {e_value(each.log_not_worse)} of {1 / each.alpha:.3g}"
+        f"{_numbers(evidence, each)}, evidence {e_value(each.log_not_worse)} of {1 / each.alpha:.3g}"
         for each in evidence.trial.gating
     )
 
@@ -37,7 +39,7 @@ def describe_progress(situation: Situation) -> str:
     if missing:
         return f"{head}; {_missing(missing[0])}"
     parts = [
-        f"{_numbers(each)} (worse {e_value(each.log_combined)}, not worse {e_value(each.log_not_worse)} "
+        f"{_numbers(evidence, each)} (worse {e_value(each.log_combined)}, not worse {e_value(each.log_not_worse)} "
         f"of {1 / each.alpha:.3g})"
         for each in evidence.trial.gating
     ]
@@ -76,12 +78,5 @@ def _missing(row: Row) -> str:
     return f"{text}; {advice}" if advice and "check" not in row.message else text
 
 
-def _numbers(each: MetricEvidence) -> str:
-    rates = each.rates
-    if rates is None:
-        return f"{each.test.name}: nothing judged yet"
-    requests = each.requests
-    return (
-        f"{each.test.name} {rates.candidate:.2%} of {requests.candidate:.0f} requests against "
-        f"{rates.stable:.2%} of {requests.stable:.0f}"
-    )
+def _numbers(evidence: Evidence, each: MetricEvidence) -> str:
+    return Figures.of(evidence.frozen, each.test.name).numbers(each)
