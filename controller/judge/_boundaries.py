@@ -16,15 +16,13 @@ from math import ceil, e, floor, inf, isfinite, log, log1p, sqrt
 from sys import float_info
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from controller.api.analysis import Spending
 from controller.judge._roots import upper_root
+from controller.judge._vector import Floats
 
 __all__ = ["GroupSequential", "Look", "Sides", "boundaries", "constant_boundary", "spent"]
-
-Floats = NDArray[np.float64]
 
 _REACH = 8.0
 """Standard deviations beyond which no path is followed."""

@@ -27,7 +27,8 @@ import numpy as np
 
 from controller.judge._process import Window
 from controller.judge._roots import upper_root
-from controller.judge._tails import Floats, log_student_cdf
+from controller.judge._tails import log_student_cdf
+from controller.judge._vector import Floats, log_means
 
 __all__ = [
     "EFFECT_VARIANCES",
@@ -117,14 +118,14 @@ def log_one_sided(counts: Sequence[int], alignments: Sequence[float]) -> Floats:
     n, c = _columns(counts, alignments)
     rest, rho = _rest(n, c)
     tails = log_student_cdf(n * np.sqrt(_G * rho) * c / np.sqrt(rest), np.broadcast_to(n, rest.shape))
-    return np.where(n[:, 0] > 1.0, _log_mean(_log_two_sided(n, rest, rho) + log(2.0) + tails), 0.0)
+    return np.where(n[:, 0] > 1.0, log_means((_log_two_sided(n, rest, rho) + log(2.0) + tails).T), 0.0)
 
 
 def log_two_sided(counts: Sequence[int], alignments: Sequence[float]) -> Floats:
     """Natural log evidence that the mean difference is not 0, for each series of that many differences."""
     n, c = _columns(counts, alignments)
     rest, rho = _rest(n, c)
-    return np.where(n[:, 0] > 1.0, _log_mean(_log_two_sided(n, rest, rho)), 0.0)
+    return np.where(n[:, 0] > 1.0, log_means(_log_two_sided(n, rest, rho).T), 0.0)
 
 
 def _columns(counts: Sequence[int], alignments: Sequence[float]) -> tuple[Floats, Floats]:
@@ -141,12 +142,6 @@ def _rest(n: Floats, c: Floats) -> tuple[Floats, Floats]:
 def _log_two_sided(n: Floats, rest: Floats, rho: Floats) -> Floats:
     logs: Floats = 0.5 * np.log(rho) - 0.5 * n * np.log(rest)
     return logs
-
-
-def _log_mean(logs: Floats) -> Floats:
-    largest = logs.max(axis=1)
-    means: Floats = largest + np.log(np.exp(logs - largest[:, np.newaxis]).mean(axis=1))
-    return means
 
 
 @lru_cache(maxsize=8192)

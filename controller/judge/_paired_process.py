@@ -5,16 +5,14 @@ from functools import lru_cache
 from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.judge._interval import difference_grid
 from controller.judge._mixture import Plain, Restart
 from controller.judge._paired import BETS, PairArm, log_factors, log_mcnemar
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
+from controller.judge._vector import Flags, Floats, log_means
 
 __all__ = ["PairProcess", "PairTest"]
-
-Floats = NDArray[np.float64]
 
 _CATASTROPHE = 8.0
 _LARGEST_CATASTROPHE = 0.5
@@ -182,11 +180,9 @@ def _log_evidence(counts: tuple[float, float, float], margin: float) -> Floats:
     """Log evidence that the difference is above each line of the grid, by all pairs up, down and level."""
     up, down, level = _log_outcomes(margin)
     logs = counts[0] * up + counts[1] * down + counts[2] * level
-    largest = logs.max(axis=1)
-    means: Floats = largest + np.log(np.exp(logs - largest[:, np.newaxis]).mean(axis=1))
-    return means
+    return log_means(logs.T)
 
 
-def _leading(flags: NDArray[np.bool_]) -> int:
+def _leading(flags: Flags) -> int:
     """How many at the beginning are set."""
     return flags.size if flags.all() else int(np.argmin(flags))

@@ -6,18 +6,15 @@ from math import log, log1p
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.api.verdicts import Kind
 from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
 from controller.judge._rate import RateArm, better_ratios, log_factors, not_worse_ratios, worse_ratios
 from controller.judge._ratio import MARGIN_FRACTIONS, ODDS_RATIOS
+from controller.judge._vector import Flags, Floats, log_means
 
 __all__ = ["RateProcess", "RateRatioInterval", "RateTest", "rate_ratio_grid"]
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 _CATASTROPHE = 8.0
 _LARGEST_MARGIN = 1e6
@@ -227,7 +224,7 @@ class RateRatioInterval:
         events = stable.count + candidate.count
         logs = self._logs + candidate.count * self._grid.log_bets - events * np.log1p(share * (self._grid.bets - 1.0))
         size = len(ODDS_RATIOS)
-        evidence = np.stack([_log_means(logs[1 : size + 1]), _log_means(logs[size + 1 :])]) - logs[0]
+        evidence = np.stack([log_means(logs[1 : size + 1]), log_means(logs[size + 1 :])]) - logs[0]
         refuted = self._refuted | (evidence >= -log(self.alpha))
         logs.setflags(write=False)
         refuted.setflags(write=False)
@@ -255,9 +252,3 @@ def _grid_of(margin: float) -> _Grid:
     odds = np.array([1.0, *ODDS_RATIOS, *(1.0 / ratio for ratio in ODDS_RATIOS)])
     bets = ratios * odds[:, np.newaxis]
     return _Grid(ratios=ratios, bets=bets, log_bets=np.log(bets))
-
-
-def _log_means(logs: Floats) -> Floats:
-    largest = logs.max(axis=0)
-    means: Floats = largest + np.log(np.exp(logs - largest).mean(axis=0))
-    return means

@@ -3,12 +3,11 @@
 from math import log, log1p
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc, betaln, stdtr
 
-__all__ = ["Floats", "log_beta_cdf", "log_student_cdf"]
+from controller.judge._vector import Floats
 
-Floats = NDArray[np.float64]
+__all__ = ["log_beta_cdf", "log_student_cdf"]
 
 _SMALL = 1e-280
 """Below this the tail is computed as a logarithm from the start."""
