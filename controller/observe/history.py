@@ -136,7 +136,8 @@ class _Stretch:
     def _stable(self, selector: str, arms: Arms, keep: Accepts) -> tuple[Series, ...]:
         if not selector:
             return ()
-        return self._range(parse_selector(selector).narrowed(*arms.matchers(ArmName.STABLE)), keep)
+        found = self._range(parse_selector(selector).narrowed(*arms.matchers(ArmName.STABLE)), keep)
+        return tuple(each for each in found if arms.arm(each.labels) is ArmName.STABLE)
 
     def _up(self, arms: Arms) -> tuple[Series, ...]:
         """When pods were scraped with success: a counter that then has no series has counted nothing yet."""
@@ -208,16 +209,19 @@ class _Gathered:
     metric: MetricQuestion
     whole: list[tuple[tuple[str, ...], Count]] = field(default_factory=list)
     intervals: list[tuple[tuple[str, ...], PerPod] | None] = field(default_factory=list)
+    trouble: Problem | None = None
 
     def add_whole(self, counting: Counting, growths: PastGrowths) -> None:
-        """Add the sum of one slice; raise ``SourceError`` when its series are such that no window could be judged."""
+        """Add the sum of one slice; of one that cannot be counted remember why, until a newer one can be."""
         try:
             found = counting({ArmName.STABLE: growths})
         except Unknown as unknown:
-            raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, str(unknown)) from None
+            found = Problem(Reason.PROMETHEUS_ANSWER_INVALID, str(unknown))
         if isinstance(found, Problem):
-            raise SourceError(found.reason, found.message)
-        self.whole.append((found.edges, summed(found.stable)))
+            self.trouble = found
+        else:
+            self.trouble = None
+            self.whole.append((found.edges, summed(found.stable)))
 
     def add_interval(self, counting: Counting, growths: _Interval) -> None:
         """Add one interval; None for one that is not known."""
@@ -231,7 +235,13 @@ class _Gathered:
             self.intervals.append((found.edges, found.stable))
 
     def history(self) -> StableHistory:
-        """Return all of it."""
+        """Return all of it.
+
+        Raises:
+            SourceError: the newest series are such that no window could be judged.
+        """
+        if self.trouble is not None:
+            raise SourceError(self.trouble.reason, self.trouble.message)
         total, amount = (sum(getattr(count, part) for _, count in self.whole) for part in ("total", "bad"))
         if self.metric.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION):
             amount = min(amount, total) if self.metric.kind is Kind.RATIO else amount

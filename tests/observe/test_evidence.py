@@ -5,6 +5,7 @@ for the windows of that story, as an operator does that comes back after an outa
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,9 +14,10 @@ import pytest
 from controller.api.reasons import Reason
 from controller.api.record import Row
 from controller.api.spec import ArmLabels, Labels
-from controller.observe import evidence
+from controller.observe import history
 from controller.observe.evidence import MetricQuestion, PrometheusEvidence, Question
 from controller.observe.prometheus import PrometheusServer, SourceError
+from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 from controller.plan.world import Pod
 from tests.observe.conftest import Exporter, PrometheusProcess, now, wait_until
@@ -334,29 +336,41 @@ class TestConfinement:
         assert all('namespace="shop",pod=~"fraud' in query for query in queries)
 
 
+def counted(found: Mapping[str, StableHistory]) -> dict[str, tuple[float, float]]:
+    return {name: (each.total, each.amount) for name, each in found.items()}
+
+
 class TestHistory:
+    """More of it, on series of our making, is in ``test_history``."""
+
     def test_stable_is_counted_with_its_dead_pods_and_other_metrics_stay_absent(
         self, story: Story, question: Question
     ) -> None:
+        """What a pod counted before its first scrape is not known to lie in the hour: the first 1,000 do not count."""
         silent = replace(ACCURACY, name="silent", total="nothing_total")
         asked = replace(
             question, metrics=(ACCURACY, ERRORS, silent), stable_pods=question.stable_pods[:1], candidate_pods=()
         )
-        span = now() - story.traffic[0]
-        found = story.evidence().history(asked, before=story.traffic[0] + span, span=span)
-        assert found == {"accuracy": (88 + 20 + 30, 8), "errors": (90 + 20 + 30, 2)}
+        found = story.evidence().history(asked, before=now(), interval=SCRAPE)
+        assert counted(found) == {"accuracy": (88 + 20 + 30, 8), "errors": (90 + 20 + 30, 2)}
 
     def test_long_histories_are_read_in_slices(
         self, story: Story, question: Question, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What a pod counted before its first scrape is not known to lie in the span: the first 1,000 do not count."""
-        monkeypatch.setattr(evidence, "SLICE", timedelta(seconds=5))
-        found = story.evidence().history(question, before=now(), span=timedelta(minutes=3))
-        assert found == {"accuracy": (138, 8), "errors": (140, 2)}
+        monkeypatch.setattr(history, "SLICE", timedelta(seconds=5))
+        monkeypatch.setattr(history, "SHORTEST", timedelta(minutes=3))
+        found = story.evidence().history(question, before=now(), interval=timedelta(seconds=1))
+        assert counted(found) == {"accuracy": (138, 8), "errors": (140, 2)}
+
+    def test_an_interval_has_each_pod(self, story: Story, question: Question) -> None:
+        start, end = story.traffic
+        found = story.evidence().history(question, before=end, interval=end - start)
+        assert found["accuracy"].intervals[-1] == {STABLE[0]: (44, 4), STABLE[1]: (44, 4)}
+        assert found["errors"].intervals[-1] == {STABLE[0]: (44, 0), STABLE[1]: (46, 2)}
 
     def test_before_the_story_there_is_none(self, story: Story, question: Question) -> None:
         before = story.beginning - timedelta(minutes=1)
-        assert story.evidence().history(question, before=before, span=timedelta(minutes=10)) == {}
+        assert story.evidence().history(question, before=before, interval=timedelta(minutes=1)) == {}
 
 
 def test_a_failure_of_any_query_leaves_the_window_pending(question: Question) -> None:
@@ -366,6 +380,6 @@ def test_a_failure_of_any_query_leaves_the_window_pending(question: Question) ->
         with pytest.raises(SourceError):
             source.window(Window(1, 0, start=now(), end=now() + SCRAPE, due=now()), question)
         with pytest.raises(SourceError):
-            source.history(question, before=now(), span=SCRAPE)
+            source.history(question, before=now(), interval=SCRAPE)
         with pytest.raises(SourceError):
             source.label_values(question, "accuracy", before=now())
