@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller.api.reasons import Phase, Reason
-from controller.api.record import ArmCounts, RecordedWindow, RolloutRecordSpec, Row
+from controller.api.record import ArmCounts, RecordedWindow, RequestCounts, RolloutRecordSpec, Row
 from controller.api.spec import ModelRolloutSpec
 from controller.api.status import ModelRolloutStatus
 from controller.judge import Trial
@@ -28,6 +28,14 @@ SCRAPE = timedelta(seconds=2)
 
 Traffic = Callable[[Window, int], tuple[Row, ...]]
 """What the counters say in a window at a weight."""
+
+
+Requests = Callable[[Window, int], RequestCounts | None]
+"""What the counter of all requests says in a window at a weight."""
+
+
+def unknown(_: Window, __: int) -> None:
+    """Nothing is known of all requests."""
 
 
 def spec_with(**changes: Any) -> ModelRolloutSpec:
@@ -97,6 +105,7 @@ class Stage:
 
     spec: ModelRolloutSpec = field(default_factory=spec_with)
     traffic: Traffic = field(default_factory=lambda: steady(0.08, 0.08))
+    requests: Requests = field(default_factory=lambda: unknown)
     deployments: dict[str, Workload] = field(default_factory=lambda: {"v1": workload("v1"), "v2": workload("v2")})
     route: Route = field(default_factory=lambda: Route(exists=True, weights={"v1": 100, "v2": 0}))
     status: ModelRolloutStatus = field(default_factory=ModelRolloutStatus)
@@ -233,6 +242,7 @@ class Stage:
                 weight=traffic.applied_weight,
                 start=due.start,
                 end=due.end,
+                requests=self.requests(due, traffic.applied_weight),
                 rows=self.traffic(due, traffic.applied_weight),
             )
             for due in due_windows(
