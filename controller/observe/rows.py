@@ -3,10 +3,11 @@
 from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, Row, SliceCounts
 from controller.api.verdicts import Kind
+from controller.judge import UNCALIBRATED, Dispersion
 from controller.observe.arms import MetricQuestion
 from controller.observe.counters import exact, plain
 from controller.observe.slices import Measure, parts
-from controller.observe.tally import Count, PerPod, Tally, overshoot, summed
+from controller.observe.tally import PerPod, Tally, overshoot, summed
 from controller.plan.world import ArmName, Problem
 
 __all__ = ["counted", "shown", "skipped", "with_parts"]
@@ -32,7 +33,9 @@ def counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> 
     return Row(
         metric=metric.name,
         stable=_arm_counts(metric, counts.stable),
-        candidate=_arm_counts(metric, counts.candidate),
+        candidate=_arm_counts(metric, counts.candidate, inflation=metric.inflation).model_copy(
+            update=_scatter(metric, counts.candidate)
+        ),
         edges=counts.edges or None,
         bad_seen=bad_seen,
         skipped=reason,
@@ -50,7 +53,7 @@ def with_parts(row: Row, metric: MetricQuestion, measure: Measure) -> Row:
             label=part.label,
             value=part.value,
             stable=_arm_counts(metric, part.counts.stable),
-            candidate=_arm_counts(metric, part.counts.candidate),
+            candidate=_arm_counts(metric, part.counts.candidate, inflation=metric.inflation),
         )
         for part in found
     )
@@ -68,36 +71,43 @@ def shown(selector: str) -> str:
     return selector if len(selector) <= _SHOWN_SELECTOR else f"{selector[:_SHOWN_SELECTOR]}…"
 
 
-def _arm_counts(metric: MetricQuestion, pods: PerPod) -> ArmCounts:
-    raw, effective = summed(pods), _effective(pods)
-    total, effective_total = plain(raw.total), plain(effective.total)
+def _arm_counts(metric: MetricQuestion, pods: PerPod, *, inflation: float = 1.0) -> ArmCounts:
+    raw = summed(pods)
     match metric.kind:
         case Kind.MEAN:
-            return ArmCounts(total=total, sum=exact(raw.bad), effective_total=effective_total, pods=len(pods))
+            counts = ArmCounts(total=plain(raw.total), sum=exact(raw.bad))
         case Kind.HISTOGRAM | Kind.DISTRIBUTION:
-            buckets = tuple(plain(each) for each in raw.buckets)
-            return ArmCounts(total=total, buckets=buckets, effective_total=effective_total, pods=len(pods))
+            counts = ArmCounts(total=plain(raw.total), buckets=tuple(plain(each) for each in raw.buckets))
         case Kind.RATIO:
-            raw, effective = _cut(raw), _cut(effective)
+            counts = ArmCounts(total=plain(raw.total), bad=plain(min(raw.bad, raw.total)))
         case _:
-            pass
-    return ArmCounts(
-        total=total,
-        bad=plain(raw.bad),
-        effective_total=effective_total,
-        effective_bad=plain(effective.bad),
-        pods=len(pods),
-    )
+            counts = ArmCounts(total=plain(raw.total), bad=plain(raw.bad))
+    return counts.model_copy(update={"pods": len(pods), **_effective(metric, pods, inflation)})
 
 
-def _cut(count: Count) -> Count:
-    """No judge of a ratio can use more bad requests than requests."""
-    return Count(total=count.total, bad=min(count.bad, count.total))
+def _effective(metric: MetricQuestion, pods: PerPod, inflation: float) -> dict[str, str]:
+    """Return the counts that the judge uses: those of each pod, deflated by its design effect (F5)."""
+    calibration = metric.calibration or UNCALIBRATED
+    if metric.kind in (Kind.RATIO, Kind.RATE):
+        total, bad = calibration.effective(((each.total, each.bad) for each in pods.values()), inflation=inflation)
+        if metric.kind is Kind.RATIO:
+            # No judge of a ratio can use more bad requests than requests.
+            bad = min(bad, total)
+        return {"effective_total": plain(total), "effective_bad": plain(bad)}
+    size = calibration.effective_size((each.total for each in pods.values()), inflation=inflation)
+    return {"effective_total": plain(size)}
 
 
-def _effective(pods: PerPod) -> Count:
-    """Return the counts that the judge uses; the one place where those of each pod will be deflated."""
-    return summed(pods)
+def _scatter(metric: MetricQuestion, pods: PerPod) -> dict[str, str]:
+    """Return how far the candidate's pods lie apart, for what the next windows make of it."""
+    if metric.calibration is None or metric.kind not in (Kind.RATIO, Kind.RATE):
+        return {}
+    cells = {pod: (each.total, each.bad) for pod, each in pods.items()}
+    measured = Dispersion.of_shares if metric.kind is Kind.RATIO else Dispersion.of_rates
+    found = measured(cells, metric.calibration)
+    if not found.degrees:
+        return {}
+    return {"scatter": f"{found.squares:.6g}", "expected_scatter": f"{found.expected:.6g}"}
 
 
 def _remarks(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> str:
