@@ -108,13 +108,13 @@ class PairProcess:
 
     def _narrowed(self, pairs: _Pairs) -> tuple[float, float]:
         """The interval after these pairs: within what it was, up to the first line on each side not refuted (F9)."""
-        grid, level = np.array(difference_grid(self.test.margin)), pairs.total - pairs.stable_alone
+        grid, level = _grid(self.test.margin), pairs.total - pairs.stable_alone
         counts = (pairs.candidate_alone, pairs.stable_alone, level - pairs.candidate_alone)
         needed = -log(self.alpha)
         below = _leading(_log_evidence(counts, self.test.margin) >= needed)
         above = _leading(_log_evidence((counts[1], counts[0], counts[2]), self.test.margin) >= needed)
-        lower = float(grid[below - 1]) if below else -1.0
-        upper = -float(grid[above - 1]) if above else 1.0
+        lower = grid[below - 1] if below else -1.0
+        upper = -grid[above - 1] if above else 1.0
         return max(self._bounds[0], lower), min(self._bounds[1], upper)
 
     @property
@@ -169,9 +169,14 @@ class PairProcess:
 
 
 @lru_cache(maxsize=256)
+def _grid(margin: float) -> tuple[float, ...]:
+    return difference_grid(margin)
+
+
+@lru_cache(maxsize=256)
 def _log_outcomes(margin: float) -> tuple[Floats, Floats, Floats]:
     """Log of what each bet (columns) on each line (rows) pays for a pair up, down and level."""
-    lines = np.array(difference_grid(margin))[:, np.newaxis]
+    lines = np.array(_grid(margin))[:, np.newaxis]
     stakes = np.array(BETS) / (1.0 + lines)
     return np.log1p(stakes * (1.0 - lines)), np.log1p(-stakes * (1.0 + lines)), np.log1p(-stakes * lines)
 
