@@ -7,16 +7,18 @@ calibration of each run made them. Runs that are over are dropped with ``keep``,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from typing import Protocol, Self
+from types import MappingProxyType
+from typing import Final, Protocol, Self
 
 import numpy as np
 
 from controller.api.verdicts import Advance
+from controller.judge._batch_mean import AgreementBatch
 from controller.judge._evidence import ALARM
 from controller.judge._process import MetricTest
 from controller.judge._vector import BatchWindow, Flags, Floats
 
-__all__ = ["BatchProcess", "BatchTest", "EvidenceBatch", "TrialBatch"]
+__all__ = ["BatchDemands", "BatchProcess", "BatchTest", "EvidenceBatch", "TrialBatch"]
 
 
 class BatchProcess(Protocol):
@@ -76,6 +78,22 @@ class BatchTest(Protocol):
         """Evidence 1 on every process of every run."""
 
 
+@dataclass(frozen=True, eq=False)
+class BatchDemands:
+    """What else is asked of a metric's evidence, as the calibration of each run makes it.
+
+    Attributes:
+        promotion: the test at the margins of the promotion side, where they are others; at 0 nothing can be shown.
+        agreement: what must say the same, where the design effect is only assumed.
+    """
+
+    promotion: BatchTest | None = None
+    agreement: AgreementBatch | None = None
+
+
+_NO_DEMANDS: Final[Mapping[str, BatchDemands]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EvidenceBatch:
     """The evidence on one metric in every run; ``update`` returns the one after one more window.
@@ -83,6 +101,9 @@ class EvidenceBatch:
     Attributes:
         metric: what is tested, as far as it is the same in all runs.
         process: the evidence processes of the metric's kind.
+        promotion: those at the margins of the promotion side, where they are others.
+        provable: in which runs "not worse" can be shown.
+        agreement: what must say the same, where the design effect is only assumed.
         stable_requests: stable's raw requests in the windows that counted.
         candidate_requests: the candidate's raw requests in them.
         flagged: in which runs the red flag is up.
@@ -90,15 +111,27 @@ class EvidenceBatch:
 
     metric: MetricTest
     process: BatchProcess
+    promotion: BatchProcess | None
+    provable: Flags
+    agreement: AgreementBatch | None
     stable_requests: Floats
     candidate_requests: Floats
     flagged: Flags
 
     @classmethod
-    def start(cls, test: BatchTest) -> "EvidenceBatch":
+    def start(cls, test: BatchTest, demands: BatchDemands) -> "EvidenceBatch":
         """Evidence 1 on every process of every run."""
-        none = np.zeros(test.runs)
-        return cls(test.metric, test.process(), none, none, np.zeros(test.runs, dtype=bool))
+        other = demands.promotion
+        return cls(
+            metric=test.metric,
+            process=test.process(),
+            promotion=None if other is None else other.process(),
+            provable=np.ones(test.runs, dtype=bool) if other is None else other.margins > 0.0,
+            agreement=demands.agreement,
+            stable_requests=np.zeros(test.runs),
+            candidate_requests=np.zeros(test.runs),
+            flagged=np.zeros(test.runs, dtype=bool),
+        )
 
     def update(self, window: BatchWindow) -> "EvidenceBatch":
         """The evidence after one more window."""
@@ -106,6 +139,8 @@ class EvidenceBatch:
         return replace(
             self,
             process=self.process.update(window),
+            promotion=None if self.promotion is None else self.promotion.update(window),
+            agreement=None if self.agreement is None else self.agreement.update(window),
             stable_requests=self.stable_requests + np.where(counted, window.stable_requests, 0.0),
             candidate_requests=self.candidate_requests + np.where(counted, window.candidate_requests, 0.0),
             flagged=self.flagged | self._raises_flag(window),
@@ -123,20 +158,36 @@ class EvidenceBatch:
         return replace(
             self,
             process=self.process.keep(runs),
+            promotion=None if self.promotion is None else self.promotion.keep(runs),
+            provable=self.provable[runs],
+            agreement=None if self.agreement is None else self.agreement.keep(runs),
             stable_requests=self.stable_requests[runs],
             candidate_requests=self.candidate_requests[runs],
             flagged=self.flagged[runs],
         )
 
     @property
+    def log_restart(self) -> Floats:
+        """Log evidence that the candidate is worse, mixed over when that began; at most what the agreement gives."""
+        own, other = self.process.log_restart, self.agreement
+        return own if other is None else other.limit(own, other.process.log_restart)
+
+    @property
     def log_combined(self) -> Floats:
         """What a roll-back rests on: half ``restart``, half ``catastrophic``; at most 0 while not decisive."""
-        combined: Floats = np.logaddexp(self.process.log_restart, self.process.log_catastrophic) - log(2)
+        combined: Floats = np.logaddexp(self.log_restart, self.process.log_catastrophic) - log(2)
         return np.where(self.process.decisive, combined, np.minimum(combined, 0.0))
+
+    @property
+    def log_not_worse(self) -> Floats:
+        """Log evidence that the candidate is not worse than the margin; at most what the agreement gives."""
+        own, other = (self.promotion or self.process).log_not_worse, self.agreement
+        limited = own if other is None else other.limit(own, other.process.log_not_worse)
+        return np.where(self.provable, limited, 0.0)
 
     def proven(self, alpha: float) -> Flags:
         """In which runs the evidence for "not worse", and for "better" where it is asked, is at 1/α at present."""
-        enough: Flags = self.process.log_not_worse >= -log(alpha)
+        enough: Flags = self.log_not_worse >= -log(alpha)
         return enough & (self.process.log_better >= -log(alpha)) if self.metric.must_be_better else enough
 
 
@@ -159,9 +210,19 @@ class TrialBatch:
     alarmed: Flags
 
     @classmethod
-    def start(cls, tests: Sequence[BatchTest], *, alpha: float, min_requests: int = 0) -> "TrialBatch":
-        """Before the first window of every run."""
-        metrics = {test.metric.name: EvidenceBatch.start(test) for test in tests}
+    def start(
+        cls,
+        tests: Sequence[BatchTest],
+        *,
+        alpha: float,
+        min_requests: int = 0,
+        demands: Mapping[str, BatchDemands] = _NO_DEMANDS,
+    ) -> "TrialBatch":
+        """Before the first window of every run; demands by the name of their metric."""
+        nothing = BatchDemands()
+        metrics = {
+            test.metric.name: EvidenceBatch.start(test, demands.get(test.metric.name, nothing)) for test in tests
+        }
         none = np.zeros(tests[0].runs, dtype=bool)
         return cls(alpha=alpha, min_requests=min_requests, metrics=metrics, worse=none, alarmed=none)
 

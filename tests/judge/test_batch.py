@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from controller.api.verdicts import Advance, Role
 from controller.judge import Arm, History, RatioTest, Trial, Window
-from controller.judge._batch import TrialBatch
+from controller.judge._batch import BatchDemands, TrialBatch
+from controller.judge._batch_mean import AgreementBatch, MeanBatchTest
 from controller.judge._batch_rate import RateBatchTest
 from controller.judge._batch_ratio import RatioBatchTest
+from controller.judge._mean import MeanArm
+from controller.judge._mean_process import MeanTest
 from controller.judge._rate import RateArm
 from controller.judge._rate_process import RateTest
 from controller.judge._vector import BatchWindow
@@ -131,6 +135,69 @@ def test_runs_that_ended_change_nothing_for_the_others() -> None:
         assert found.process.log_harm == pytest.approx(expected.process.log_harm[:, kept], rel=1e-12)
     assert part.worse.tolist() == whole.worse[kept].tolist()
     assert part.not_worse_now.tolist() == whole.not_worse_now[kept].tolist()
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 7, 60])
+def test_means_have_the_same_evidence_as_each_run_alone(horizon: int) -> None:
+    metric = MeanTest("cost", Role.TARGET, 0.002, horizon=horizon, must_be_better=True)
+    batches = 1.0 + np.arange(RUNS) % 3
+    batch = MeanBatchTest(metric, MARGINS, batches).process()
+    alone = [
+        replace(metric, margin=float(margin), batch=int(size)).process(0.05)
+        for margin, size in zip(MARGINS, batches, strict=True)
+    ]
+    for window in (each["errors"] for each in streams(7, 20)):
+        batch = batch.update(window)
+        for run in range(RUNS):
+            arms = Window(
+                MeanArm(window.stable_total[run], window.stable_bad[run]),
+                MeanArm(window.candidate_total[run], window.candidate_bad[run]),
+            )
+            if arms.comparable:
+                alone[run] = alone[run].update(arms)
+
+    for side in SIDES:
+        assert getattr(batch, side) == pytest.approx([getattr(each, side) for each in alone], rel=1e-8, abs=1e-9)
+    assert batch.decisive.tolist() == [each.decisive for each in alone]
+    kept = np.arange(RUNS) % 2 == 0
+    assert batch.keep(kept).log_restart == pytest.approx(batch.log_restart[kept], rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["ratio", "rate"])
+def test_a_margin_of_the_promotion_and_agreement_as_each_run_alone(kind: str) -> None:
+    margins, agreeing = MARGINS + 0.005, np.arange(RUNS) % 2 == 0
+    promotion = np.where(np.arange(RUNS) % 5 == 0, 0.0, margins * 0.7)
+    class_, lines = (RatioTest, np.ones(RUNS)) if kind == "ratio" else (RateTest, 1.0 + margins)
+    metric = class_("errors", Role.GUARDRAIL, 0.01, 60)
+    alone = [
+        Trial.start(
+            [replace(metric, margin=float(margin), promotion_margin=float(other), must_agree=bool(agrees))],
+            alpha=0.05,
+        )
+        for margin, other, agrees in zip(margins, promotion, agreeing, strict=True)
+    ]
+    none = np.zeros(RUNS)
+    make = (
+        (lambda each: RatioBatchTest(metric, each, none, none)) if kind == "ratio" else partial(RateBatchTest, metric)
+    )
+    within = margins if kind == "ratio" else none
+    demands = BatchDemands(make(promotion), AgreementBatch.start(agreeing, metric, margins=within, lines=lines))
+    batch = TrialBatch.start([make(margins)], alpha=0.05, demands={"errors": demands})
+    for window in (each["errors"] for each in streams(8, 25)):
+        batch = batch.update({"errors": window})
+        for run in range(RUNS):
+            arms = single(window, run)
+            if kind == "rate":
+                arms = Window(*(RateArm(arm.bad, arm.exposure, arm.total) for arm in (arms.stable, arms.candidate)))
+            alone[run] = alone[run].update({"errors": arms})
+        assert batch.worse.tolist() == [each.worse_at is not None for each in alone]
+        assert batch.not_worse_now.tolist() == [each.not_worse_now for each in alone]
+
+    found, expected = batch.metrics["errors"], [each.metrics["errors"] for each in alone]
+    assert found.log_combined == pytest.approx([each.log_combined for each in expected], rel=1e-8, abs=1e-9)
+    assert found.log_not_worse == pytest.approx([each.log_not_worse for each in expected], rel=1e-8, abs=1e-9)
+    kept = np.arange(RUNS) % 3 == 0
+    assert found.keep(kept).log_not_worse == pytest.approx(found.log_not_worse[kept], rel=1e-12)
 
 
 def test_without_gating_metrics_only_red_flags_decide() -> None:
