@@ -110,7 +110,7 @@ class Moments(NamedTuple):
         return above / length if length > 0.0 else 0.0
 
 
-def log_one_sided(counts: Sequence[int], alignments: Sequence[float]) -> Floats:
+def log_one_sided(counts: Sequence[int] | Floats, alignments: Sequence[float] | Floats) -> Floats:
     """Natural log evidence that the mean difference is above 0, for each series of that many differences.
 
     0 for a single difference: it has no spread to be compared with.
@@ -121,14 +121,14 @@ def log_one_sided(counts: Sequence[int], alignments: Sequence[float]) -> Floats:
     return np.where(n[:, 0] > 1.0, log_means((_log_two_sided(n, rest, rho) + log(2.0) + tails).T), 0.0)
 
 
-def log_two_sided(counts: Sequence[int], alignments: Sequence[float]) -> Floats:
+def log_two_sided(counts: Sequence[int] | Floats, alignments: Sequence[float] | Floats) -> Floats:
     """Natural log evidence that the mean difference is not 0, for each series of that many differences."""
     n, c = _columns(counts, alignments)
     rest, rho = _rest(n, c)
     return np.where(n[:, 0] > 1.0, log_means(_log_two_sided(n, rest, rho).T), 0.0)
 
 
-def _columns(counts: Sequence[int], alignments: Sequence[float]) -> tuple[Floats, Floats]:
+def _columns(counts: Sequence[int] | Floats, alignments: Sequence[float] | Floats) -> tuple[Floats, Floats]:
     return np.array(counts, dtype=np.float64)[:, np.newaxis], np.array(alignments)[:, np.newaxis]
 
 
