@@ -169,8 +169,8 @@ class FrozenMetric(StatusModel):
         _Number | None,
         Field(description="That of the promotion side, where it is another (noise: Strict)."),
     ] = None
-    bad: Annotated[_Text | None, Field(description="Ratio: selector of the bad ones.")] = None
-    total: Annotated[_Text | None, Field(description="Ratio: selector of all.")] = None
+    bad: Annotated[_Text | None, Field(description="Selector of the bad ones, events or sums.")] = None
+    total: Annotated[_Text | None, Field(description="Selector of what they are set against, or of the buckets.")] = None
     history_total: Annotated[_Number | None, Field(description="Stable's requests before the epoch.")] = None
     history_bad: Annotated[_Number | None, Field(description="Bad ones among them, or events.")] = None
     history_buckets: Annotated[

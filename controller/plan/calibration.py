@@ -29,6 +29,7 @@ __all__ = [
     "calibrate",
     "calibration_of",
     "describe_calibration",
+    "describe_noise",
     "describe_overall",
     "floored",
     "frozen_calibration",
@@ -191,6 +192,16 @@ def describe_calibration(metric: Metric, calibration: Calibration, margin: float
         parts.append(f"pods differ by {_amount(calibration.pod_deviation, metric)}")
     parts += _widening(metric, calibration, margin, margins)
     return ", ".join(parts)
+
+
+def describe_noise(frozen: FrozenCalibration | None, inflation: float) -> str | None:
+    """Say what was frozen, and by how much more the candidate's pods scatter; None for an uncalibrated metric."""
+    if frozen is None or inflation <= 1.0:
+        return None if frozen is None else frozen.message
+    return (
+        f"{frozen.message}; the candidate's pods scatter {inflation:.1f} times as much as that, so its requests count "
+        "for less"
+    )
 
 
 def _prior_in_words(metric: Metric, calibration: Calibration) -> str:

@@ -8,6 +8,7 @@ from controller.api.status import ArmPair, EvidenceStatus, MetricStatus, SliceSt
 from controller.api.verdicts import Kind
 from controller.judge import Evidence as MetricEvidence
 from controller.judge import RatioTest, Trial, WindowLike, forecast_requests
+from controller.plan.calibration import describe_noise, inflations
 from controller.plan.counters import absence_allowed
 from controller.plan.figures import Figures, e_value
 from controller.plan.kinds import test_of, window_of
@@ -60,12 +61,13 @@ def unproven_metrics(evidence: Evidence) -> tuple[str, ...]:
 def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:
     """Return what status says about each metric."""
     newest = {row.metric: row for row in evidence.windows[-1].rows} if evidence.windows else {}
-    unproven = unproven_metrics(evidence)
+    unproven, inflated = unproven_metrics(evidence), inflations(evidence.frozen, evidence.windows)
     return tuple(
         _metric_status(
             evidence.trial,
             each,
             figures=Figures.of(evidence.frozen, name),
+            inflation=inflated.get(name, 1.0),
             row=newest.get(name),
             weight=evidence.windows[-1].weight if evidence.windows else 0,
             unproven=name in unproven,
@@ -81,7 +83,14 @@ def never_seen(evidence: Evidence, metric: str) -> bool:
 
 
 def _metric_status(
-    trial: Trial, each: MetricEvidence, *, figures: Figures, row: Row | None, weight: int, unproven: bool
+    trial: Trial,
+    each: MetricEvidence,
+    *,
+    figures: Figures,
+    inflation: float,
+    row: Row | None,
+    weight: int,
+    unproven: bool,
 ) -> MetricStatus:
     rates, difference, interval = each.shown_rates, each.shown_difference, each.shown_interval
     frozen, judged_once = figures.resolved, each.windows > 0
@@ -102,7 +111,7 @@ def _metric_status(
         ),
         requests=ArmPair(stable=f"{each.requests.stable:.0f}", candidate=f"{each.requests.candidate:.0f}"),
         margin=figures.margin(each) if figures.metric.kind is Kind.RATE else frozen.margin,
-        calibration=None if frozen.calibration is None else frozen.calibration.message,
+        calibration=describe_noise(frozen.calibration, inflation),
         forecast=_forecast(each, weight) if judged_once else None,
         slices=slices[:_MOST_SHOWN],
         note=note[:_LONGEST_NOTE] or None,

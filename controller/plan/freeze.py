@@ -17,7 +17,7 @@ from controller.plan.calibration import (
     floored,
     frozen_calibration,
 )
-from controller.plan.epoch import resolve
+from controller.plan.counters import counters_of, margin_of
 from controller.plan.situation import Situation
 from controller.plan.validity import share_check
 from controller.plan.world import Problem
@@ -59,10 +59,8 @@ def freeze(situation: Situation, history: Mapping[str, StableHistory]) -> Frozen
 
 
 def _frozen_metric(metric: Metric, history: StableHistory | None, situation: Situation) -> FrozenMetric | Problem:
-    counters, wanted = None, metric.margin
-    if metric.kind is Kind.RATIO:
-        counters, wanted, _ = resolve(metric)
-    margin = _margin(metric, wanted, history)
+    counters = counters_of(metric)
+    margin = _margin(metric, margin_of(metric), history)
     if isinstance(margin, Problem):
         return margin
     calibration = calibrate(metric, history, _pods(situation))
@@ -72,8 +70,8 @@ def _frozen_metric(metric: Metric, history: StableHistory | None, situation: Sit
         metric=metric.name,
         margin=f"{margins.roll_back:.6g}",
         promotion_margin=_other(margins),
-        bad=None if counters is None else counters.bad,
-        total=None if counters is None else counters.total,
+        bad=counters.bad or None,
+        total=counters.total or None,
         calibration=None if calibration is None else frozen_calibration(calibration, message=message),
         **_frozen_history(history),
     )
