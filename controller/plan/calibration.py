@@ -210,10 +210,12 @@ def _prior_in_words(metric: Metric, calibration: Calibration) -> str:
         return f"too little history ({found}): no noise floor, each window counts as one observation"
     if calibration.intervals >= FEWEST_INTERVALS:
         found = f"{calibration.intervals} intervals in which all outcomes were alike"
-    return (
-        f"design effect {calibration.design_effect:.0f} assumed, as history says too little ({found}); no noise floor, "
-        "and both verdicts also need the differences between windows to agree"
+    assumed = (
+        f"design effect {calibration.design_effect:.0f} assumed, as history says too little ({found}); no noise floor"
     )
+    if metric.kind in (Kind.HISTOGRAM, Kind.DISTRIBUTION):
+        return assumed
+    return f"{assumed}, and both verdicts also need the differences between windows to agree"
 
 
 def _widening(metric: Metric, calibration: Calibration, margin: float, margins: Margins) -> list[str]:
