@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field, PlainSerializer
 
 from controller.api.model import StatusModel
 from controller.api.reasons import Action, ConditionType, Phase, Reason
+from controller.api.scalars import Duration
 from controller.api.verdicts import Kind, Role, Verdict
 
 
@@ -111,6 +112,14 @@ class MetricStatus(StatusModel):
     state: Annotated[Reason, Field(description="Counted, or why the newest window was not.")] = Reason.NO_WINDOW_YET
 
 
+class StepForecast(StatusModel):
+    """What a step would need if both models are equal, as the epoch begins; of the metric that needs most."""
+
+    weight: Annotated[int, Field(ge=1, le=99, description="The step.")]
+    metric: Annotated[_Name, Field(description="The metric that needs most time.")]
+    time: Annotated[Duration | None, Field(description="Time until NotWorse; absent: it never comes.")] = None
+
+
 class AnalysisStatus(StatusModel):
     """The comparison of this epoch."""
 
@@ -126,6 +135,14 @@ class AnalysisStatus(StatusModel):
     verdict: Annotated[Verdict, Field(description="Over all metrics.")] = Verdict.NO_DATA
     validity: Annotated[_Text | None, Field(description="Why the comparison is invalid, if it is.")] = None
     forecast: Annotated[_Text | None, Field(description="When a verdict can be expected.")] = None
+    out_of_reach_since: Annotated[
+        int | None,
+        Field(ge=0, description="Judged windows after which no verdict was to be expected before the deadline, first."),
+    ] = None
+    resolution: Annotated[
+        tuple[StepForecast, ...],
+        Field(max_length=20, description="Time that every step would need for NotWorse, with the last day's traffic."),
+    ] = ()
     metrics: Annotated[
         tuple[MetricStatus, ...],
         Field(

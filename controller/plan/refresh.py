@@ -10,6 +10,7 @@ from controller.plan.acceptance import problem_with, route_name
 from controller.plan.conditions import Fact, truth, with_facts
 from controller.plan.desired import desired_world, fence_is, weights_are
 from controller.plan.evidence import counts, describe, gating_names
+from controller.plan.rules_outlook import with_outlook
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE, UNDER_WAY
 from controller.plan.validity import doubt, holding
@@ -19,10 +20,11 @@ from controller.plan.words import describe_missing_data, missing_rows
 def refreshed(situation: Situation) -> Situation:
     """Return the situation with its status brought up to what was seen."""
     situation = replace(situation, problem=problem_with(situation))
-    status = _named(situation)
-    if situation.evidence is not None and status.analysis is not None and status.phase in LIVE:
-        status = _with_evidence(replace(situation, status=status), situation.evidence)
-    return replace(situation, status=status)
+    situation = replace(situation, status=_named(situation))
+    if situation.evidence is not None and situation.status.analysis is not None and situation.status.phase in LIVE:
+        situation = replace(situation, status=_with_evidence(situation, situation.evidence))
+        return with_outlook(situation)
+    return situation
 
 
 def concluded(situation: Situation, status: ModelRolloutStatus) -> ModelRolloutStatus:

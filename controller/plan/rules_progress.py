@@ -19,6 +19,7 @@ from controller.plan.epoch import (
 from controller.plan.evidence import unproven_metrics
 from controller.plan.freeze import freeze
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
+from controller.plan.rules_outlook import out_of_reach
 from controller.plan.rules_safety import data_timed_out, stall
 from controller.plan.situation import Decision, Evidence, Situation
 from controller.plan.transitions import Event
@@ -196,7 +197,7 @@ def progress(situation: Situation) -> Decision | None:
     judged = (status.window.counted - _deadline_from(situation)) * evidence.frozen.interval
     if judged >= situation.spec.strategy.deadline:
         return _deadline(situation)
-    return wait(situation, Reason.GATHERING_EVIDENCE, describe_progress(situation))
+    return out_of_reach(situation) or wait(situation, Reason.GATHERING_EVIDENCE, describe_progress(situation))
 
 
 def _onward(situation: Situation, evidence: Evidence) -> Decision | None:

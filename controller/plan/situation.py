@@ -65,6 +65,8 @@ class Situation:
     """Highest epoch that a deleted ModelRollout of the same name left records of."""
     problem: Problem | None = None
     """What stands against the spec; ``decide`` fills it in."""
+    out_of_reach: str | None = None
+    """Why no verdict is to be expected before the deadline; ``decide`` fills it in."""
 
 
 @dataclass(frozen=True)
