@@ -30,6 +30,7 @@ from controller.judge._dispersion import Dispersion
 from controller.judge._distribution import DistributionProcess, DistributionTest
 from controller.judge._evidence import ALARM, Evidence
 from controller.judge._forecast import Expected, Forecast, forecast, resolvable_margin
+from controller.judge._group_process import GroupTest
 from controller.judge._histogram import HistogramProcess, HistogramTest
 from controller.judge._margin import (
     alpha_for_attempt,
@@ -73,6 +74,7 @@ __all__ = [
     "Evidence",
     "Expected",
     "Forecast",
+    "GroupTest",
     "HistogramProcess",
     "HistogramTest",
     "History",

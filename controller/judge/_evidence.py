@@ -188,7 +188,8 @@ class Evidence:
         """
         needed = -log(self.alpha)
         proven = self.log_not_worse >= needed and (not self.test.must_be_better or self.log_better >= needed)
-        return proven and not self.alarmed and self.doubt is None
+        enough = self.windows >= self.test.fewest_windows
+        return proven and enough and not self.alarmed and self.doubt is None
 
     @property
     def verdict(self) -> Verdict:

@@ -45,6 +45,11 @@ class MeanTest(MetricTest):
         """The differences with which the fresh starts of the restart mixture begin."""
         return start_points(ceil(self.horizon / self.batch))
 
+    @property
+    def fewest_windows(self) -> int:
+        """Those of the fewest differences whose spread says something."""
+        return _FEWEST * self.batch
+
     def process(self, alpha: float) -> Process:
         """Evidence 1 on every process."""
         return MeanProcess(test=self, alpha=alpha)

@@ -232,6 +232,11 @@ class MetricTest:
         budget = self.margin if self.harm_budget is None else self.harm_budget
         return MappingProxyType({step: min(budget * 100 / step, _LARGEST_HARM_MARGIN) for step in self.steps})
 
+    @property
+    def fewest_windows(self) -> int:
+        """Windows before which nothing is shown to be not worse, whatever the evidence says."""
+        return 1
+
     def process(self, alpha: float) -> Process:
         """Evidence 1 on every process, before the first window; ``alpha`` is the error of each end of the interval."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ from controller.judge import (
     ArmLike,
     BucketArm,
     DistributionTest,
+    GroupTest,
     HistogramTest,
     History,
     MeanScale,
@@ -65,8 +66,7 @@ def test_of(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> M
         case Kind.QUERY:
             return QueryTest(**shared)
         case _:
-            budget = None if frozen.harm_budget is None else float(frozen.harm_budget)
-            return RatioTest(**shared, history=_past(resolved), harm_budget=budget, steps=frozen.steps)
+            return _ratio_test(metric, resolved, frozen, shared=shared)
 
 
 def window_of(metric: Metric, resolved: FrozenMetric, row: Row) -> WindowLike | None:
@@ -96,6 +96,25 @@ def _shared(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> _
         min_requests=metric.min_requests or 0,
         must_be_better=metric.superiority is Superiority.REQUIRED,
         must_agree=calibration is not None and calibration.source == "Prior",
+    )
+
+
+def _ratio_test(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis, *, shared: _Shared) -> RatioTest:
+    """Judged at every window, or at few looks where the analysis fixes a largest sample; red flags at every window."""
+    budget = None if frozen.harm_budget is None else float(frozen.harm_budget)
+    design, past = frozen.analysis.group_sequential, _past(resolved)
+    if design is None or not metric.role.gating:
+        return RatioTest(**shared, history=past, harm_budget=budget, steps=frozen.steps)
+    everything = sum(each.weight for each in frozen.analysis.metrics if each.role.gating)
+    return GroupTest(
+        **shared,
+        history=past,
+        harm_budget=budget,
+        steps=frozen.steps,
+        max_requests=design.max_requests,
+        looks=design.looks,
+        spending=design.spending,
+        share=float(metric.weight / everything),
     )
 
 
