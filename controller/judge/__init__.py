@@ -34,7 +34,6 @@ from controller.judge._group_process import GroupTest
 from controller.judge._histogram import HistogramProcess, HistogramTest
 from controller.judge._margin import (
     alpha_for_attempt,
-    forecast_requests,
     resolve_margin,
     resolve_mean_margin,
     resolve_rate_margin,
@@ -112,7 +111,6 @@ __all__ = [
     "cells_of",
     "common_edges",
     "forecast",
-    "forecast_requests",
     "per_bucket",
     "read_windows_file",
     "resolvable_margin",

@@ -1,11 +1,11 @@
-"""What is settled before the first window: the effective margin, the error per attempt; and a forecast."""
+"""What is settled before the first window: the effective margin and the error per attempt."""
 
 from decimal import Decimal
-from math import log, pi
+from math import pi
 
 from controller.judge._ratio import History
 
-__all__ = ["alpha_for_attempt", "forecast_requests", "resolve_margin", "resolve_mean_margin", "resolve_rate_margin"]
+__all__ = ["alpha_for_attempt", "resolve_margin", "resolve_mean_margin", "resolve_rate_margin"]
 
 
 def resolve_margin(absolute: Decimal | None, relative: Decimal | None, history: History | None) -> float:
@@ -89,29 +89,3 @@ def alpha_for_attempt(alpha: float, attempt: int) -> float:
         msg = f"expected an attempt of 1 or more, found {attempt}"
         raise ValueError(msg)
     return alpha * 6.0 / (pi * attempt) ** 2
-
-
-def forecast_requests(
-    *, stable: float, candidate: float, margin: float, share: float, log_evidence: float, alpha: float
-) -> float | None:
-    """Candidate requests still needed until the evidence is decisive, if both rates stay as they are.
-
-    Within about 35 % of simulated runs (statistics §2.4). None where the difference lies on the margin.
-
-    Args:
-        stable: stable's rate.
-        candidate: candidate's rate.
-        margin: effective margin.
-        share: candidate's share of the requests, in (0, 1).
-        log_evidence: what there is: not-worse where the difference is below the margin, else worse.
-        alpha: error probability of the epoch.
-    """
-    line = min(stable + margin, 1.0)
-    gap = candidate - line
-    if gap == 0.0:
-        return None
-    remaining = -log(alpha) - log_evidence
-    if remaining <= 0.0:
-        return 0.0
-    middle = 0.5 * (candidate + line)
-    return 2.0 * middle * (1.0 - middle) / (1.0 - share) / gap**2 * (remaining + 1.5)

@@ -7,7 +7,7 @@ from controller.api.record import FrozenAnalysis, RecordedWindow, Row
 from controller.api.status import ArmPair, EvidenceStatus, MetricStatus, SliceStatus
 from controller.api.verdicts import Kind
 from controller.judge import Evidence as MetricEvidence
-from controller.judge import RatioTest, Trial, WindowLike, forecast_requests
+from controller.judge import Trial, WindowLike
 from controller.plan.calibration import describe_noise, inflations
 from controller.plan.counters import absence_allowed
 from controller.plan.figures import Figures, e_value
@@ -69,7 +69,6 @@ def describe(evidence: Evidence) -> tuple[MetricStatus, ...]:
             figures=Figures.of(evidence.frozen, name),
             inflation=inflated.get(name, 1.0),
             row=newest.get(name),
-            weight=evidence.windows[-1].weight if evidence.windows else 0,
             unproven=name in unproven,
         )
         for name, each in evidence.trial.metrics.items()
@@ -89,7 +88,6 @@ def _metric_status(
     figures: Figures,
     inflation: float,
     row: Row | None,
-    weight: int,
     unproven: bool,
 ) -> MetricStatus:
     rates, difference, interval = each.shown_rates, each.shown_difference, each.shown_interval
@@ -112,7 +110,6 @@ def _metric_status(
         requests=ArmPair(stable=f"{each.requests.stable:.0f}", candidate=f"{each.requests.candidate:.0f}"),
         margin=figures.margin(each) if figures.metric.kind is Kind.RATE else frozen.margin,
         calibration=describe_noise(frozen.calibration, inflation),
-        forecast=_forecast(each, weight) if judged_once else None,
         slices=slices[:_MOST_SHOWN],
         note=note[:_LONGEST_NOTE] or None,
         state=_state(each, row, unproven=unproven, slices=slices),
@@ -130,21 +127,3 @@ def _state(each: MetricEvidence, row: Row | None, *, unproven: bool, slices: tup
     if each.test.promotion_margin == 0.0:
         return Reason.NOISE_ABOVE_MARGIN
     return Reason.SLICE_WORSE if slices else Reason.COUNTED
-
-
-def _forecast(each: MetricEvidence, weight: int) -> str | None:
-    """Say how many more requests a verdict needs if both rates stay as they are."""
-    rates = each.rates
-    if rates is None or each.test.margin == 0 or not 0 < weight < 100 or not isinstance(each.test, RatioTest):
-        return None
-    needed = forecast_requests(
-        stable=rates.stable,
-        candidate=rates.candidate,
-        margin=each.test.margin,
-        share=weight / 100,
-        log_evidence=each.log_not_worse if rates.candidate - rates.stable < each.test.margin else each.log_combined,
-        alpha=each.alpha,
-    )
-    if needed is None:
-        return "the difference lies on the margin: no forecast"
-    return "decided" if needed <= 0 else f"about {needed:.0f} more requests of the candidate"

@@ -4,10 +4,8 @@ import math
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from controller.judge import History, alpha_for_attempt, forecast_requests, resolve_margin
+from controller.judge import History, alpha_for_attempt, resolve_margin
 
 HISTORY = History(40_000, 200)
 
@@ -51,28 +49,3 @@ def test_trying_again_spends_no_more_than_alpha_in_total():
     assert 0.0499 < sum(spent) < 0.05
     with pytest.raises(ValueError, match="attempt of 1 or more, found 0"):
         alpha_for_attempt(0.05, 0)
-
-
-@pytest.mark.parametrize(
-    ("base", "gap", "published"),
-    [(0.001, 0.0025, 3600), (0.005, 0.005, 3000), (0.02, 0.01, 2400), (0.08, 0.01, 7800), (0.08, 0.04, 560)],
-)
-def test_forecast_is_the_published_table(base, gap, published):
-    common = {"share": 0.1, "log_evidence": 0.0, "alpha": 0.05}
-    worse = forecast_requests(stable=base, candidate=base + gap, margin=0.0, **common)
-    not_worse = forecast_requests(stable=base, candidate=base, margin=gap, **common)
-
-    assert worse == pytest.approx(published, rel=0.05)
-    assert not_worse == pytest.approx(published, rel=0.05)
-
-
-def test_forecast_ends_at_a_decision_and_never_comes_on_the_line():
-    common = {"stable": 0.25, "candidate": 0.25, "share": 0.1, "alpha": 0.05}
-    assert forecast_requests(margin=0.01, log_evidence=math.log(20), **common) == 0.0
-    assert forecast_requests(margin=0.0, log_evidence=0.0, **common) is None
-
-
-@given(st.floats(0, 3), st.floats(0.01, 0.5))
-def test_forecast_shrinks_with_evidence(evidence, gap):
-    common = {"stable": 0.1, "candidate": 0.1, "margin": gap, "share": 0.2, "alpha": 0.05}
-    assert forecast_requests(log_evidence=evidence, **common) <= forecast_requests(log_evidence=0.0, **common)
