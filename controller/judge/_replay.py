@@ -39,11 +39,12 @@ class Case:
     def replay(self) -> "Replay":
         """Judge the windows one after another; those after a decision too."""
         trial = Trial.start(self.tests, alpha=self.alpha, min_requests=self.min_requests, share_check=self.share_check)
-        history: list[Trial] = []
+        steps: dict[str, list[tuple[float, ...]]] = {test.name: [] for test in self.tests}
         for number, window in enumerate(self.windows):
             trial = trial.update(window, self._circumstances(number))
-            history.append(trial)
-        traces = {test.name: _trace([step.metrics[test.name] for step in history]) for test in self.tests}
+            for name, evidence in trial.metrics.items():
+                steps[name].append(_logs(evidence))
+        traces = {name: Trace(*zip(*each, strict=True)) if each else _NO_TRACE for name, each in steps.items()}
         return Replay(case=self, trial=trial, traces=traces)
 
     def _circumstances(self, number: int) -> Circumstances:
@@ -87,11 +88,15 @@ class Replay:
         return self.trial.decided_at
 
 
-def _trace(steps: list[Evidence]) -> Trace:
-    return Trace(
-        worse=tuple(step.log_worse for step in steps),
-        restart=tuple(step.log_restart for step in steps),
-        catastrophic=tuple(step.log_catastrophic for step in steps),
-        not_worse=tuple(step.log_not_worse for step in steps),
-        combined=tuple(step.log_combined for step in steps),
+def _logs(evidence: Evidence) -> tuple[float, ...]:
+    """What a trace keeps of a window, in its order."""
+    return (
+        evidence.log_worse,
+        evidence.log_restart,
+        evidence.log_catastrophic,
+        evidence.log_not_worse,
+        evidence.log_combined,
     )
+
+
+_NO_TRACE = Trace((), (), (), (), ())
