@@ -45,7 +45,8 @@ class MetricQuestion:
         query: PromQL of one arm, with the place for its selector.
         slices: labels by whose values the metric is looked at in parts as well.
         label_delay: how late labels arrive, where ``total`` counts those.
-        cohort: the label that tells when the prediction was made; see ``cohorts``.
+        cohort: the label that tells when the prediction was made; see ``labels``.
+        among: what else the series of both counters must match.
         calibration: what the counts of each pod are worth; None: as they are.
         inflation: how much more the candidate's pods scattered in earlier windows than calibrated, at least 1.
     """
@@ -61,6 +62,7 @@ class MetricQuestion:
     slices: tuple[str, ...] = ()
     label_delay: timedelta | None = None
     cohort: str | None = None
+    among: tuple[Matcher, ...] = ()
     calibration: Calibration | None = None
     inflation: float = 1.0
 

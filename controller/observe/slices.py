@@ -48,7 +48,7 @@ def parts(metric: MetricQuestion, measure: Measure) -> tuple[tuple[Part, ...], s
         ranked = measure(partial(_by_value, label))
         if isinstance(ranked, Problem):
             continue
-        if not ranked.stable.keys() | ranked.candidate.keys() - {""}:
+        if not (ranked.stable.keys() | ranked.candidate.keys()) - {""}:
             remarks.append(f"no series of the metric's total has the label {label}, so that it tells no slices")
             continue
         chosen, pooled = _chosen(ranked, places)
