@@ -215,10 +215,11 @@ def _projections(
     radius = np.sqrt(spread)
     sine = (share0 * rates * flank / 2.0 - centre * (square - linear / 2.0)) / (spread * radius)
     s: Floats = centre + 2.0 * radius * np.sin(np.arcsin(sine) / 3.0)
-    step = _newton_steps(s, rates, alternatives, margins=margins, weights=weights)
-    s -= step
     s1 = s + margins
+    value = share0 * (s - rates) * s1 * (1.0 - s1) + share1 * (s1 - alternatives) * s * (1.0 - s)
+    step = value / (3.0 * s * (2.0 * centre - s) - linear)
     room = np.minimum(np.minimum(s, s1), 1.0 - np.maximum(s, s1))
+    s -= step
     inexact = np.nonzero(placed & ~(np.abs(step) <= CLOSED_FORM_TOLERANCE * room))
     if inexact[0].size:
         window, side, bet = inexact
@@ -231,18 +232,6 @@ def _projections(
     return s
 
 
-def _newton_steps(
-    s: Floats, rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats]
-) -> Floats:
-    n0, n1 = weights
-    s1 = s + margins
-    variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
-    from_rate, from_alternative = n0 * (s - rates), n1 * (s1 - alternatives)
-    slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
-    steps: Floats = (from_rate * variance1 + from_alternative * variance0) / slope
-    return steps
-
-
 def _iterated(rates: Floats, alternatives: Floats, *, margins: Floats, weights: tuple[Floats, Floats]) -> Floats:
     """``_iterated`` of the single window for many; each number stops by itself, whatever the others do."""
     n0, n1 = weights
@@ -253,7 +242,11 @@ def _iterated(rates: Floats, alternatives: Floats, *, margins: Floats, weights: 
     s: Floats = np.minimum(np.maximum(inflection, low), high)
     moving = np.ones(s.shape, dtype=bool)
     for _ in range(MAX_ITERATIONS):
-        step = np.where(moving, _newton_steps(s, rates, alternatives, margins=margins, weights=weights), 0.0)
+        s1 = s + margins
+        variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
+        from_rate, from_alternative = n0 * (s - rates), n1 * (s1 - alternatives)
+        slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+        step = np.where(moving, (from_rate * variance1 + from_alternative * variance0) / slope, 0.0)
         s = s - step
         moving &= np.abs(step) > STEP_TOLERANCE * s
         if not moving.any():

@@ -159,8 +159,9 @@ def projections(
 
     F1's g(s) times its denominators is, with s1 = s + δ and the arms' shares w of the requests, the cubic
     w0·(s − θ0)·s1(s1 − 1) + w1·(s1 − θ1)·s(s − 1). It has three real roots; s is the middle one and lies between
-    θ0 and θ1 − δ. Its closed form is made exact by one step of Newton's method; where that step is not tiny
-    (two roots nearly meet, and the arcsine loses its digits) the method begins anew from where it cannot fail.
+    θ0 and θ1 − δ. Its closed form is made exact by one step of Newton's method on the cubic as it is written above,
+    where nothing cancels. If that step is not tiny (two roots nearly meet, and the arcsine loses its digits) the
+    method begins anew from where it cannot fail.
     """
     n0, n1 = weights
     share0, share1 = n0 / (n0 + n1), n1 / (n0 + n1)
@@ -178,20 +179,14 @@ def projections(
         radius = sqrt(spread) if spread > 0.0 else nan
         sine = (half - centre * (squared - slope / 2.0)) / (spread * radius)
         s = centre + 2.0 * radius * sin(asin(sine) / 3.0) if -1.0 <= sine <= 1.0 else nan
-        step = _newton_step(s, rate, alternative, margin=margin, weights=weights)
-        s -= step
-        exact = abs(step) <= CLOSED_FORM_TOLERANCE * (s if s < 1.0 - s - margin else 1.0 - s - margin)
-        found.append(s if exact else _iterated(rate, alternative, margin=margin, weights=weights))
+        s1 = s + margin
+        value = share0 * (s - rate) * s1 * (1.0 - s1) + share1 * (s1 - alternative) * s * (1.0 - s)
+        descent = 3.0 * s * (2.0 * centre - s) - slope
+        step = value / descent if descent > 0.0 else nan
+        room = CLOSED_FORM_TOLERANCE * (s if s < 1.0 - s1 else 1.0 - s1)
+        exact = -room <= step <= room
+        found.append(s - step if exact else _iterated(rate, alternative, margin=margin, weights=weights))
     return tuple(found)
-
-
-def _newton_step(s: float, rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
-    n0, n1 = weights
-    s1 = s + margin
-    variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
-    from_rate, from_alternative = n0 * (s - rate), n1 * (s1 - alternative)
-    slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
-    return (from_rate * variance1 + from_alternative * variance0) / slope
 
 
 def _iterated(rate: float, alternative: float, *, margin: float, weights: tuple[float, float]) -> float:
@@ -207,7 +202,11 @@ def _iterated(rate: float, alternative: float, *, margin: float, weights: tuple[
     inflection = (n0 * (1.0 - 2.0 * margin + rate) + n1 * (1.0 + shifted)) / (3.0 * (n0 + n1))
     s = min(max(inflection, low), high)
     for _ in range(MAX_ITERATIONS):
-        step = _newton_step(s, rate, alternative, margin=margin, weights=weights)
+        s1 = s + margin
+        variance0, variance1 = s * (1.0 - s), s1 * (1.0 - s1)
+        from_rate, from_alternative = n0 * (s - rate), n1 * (s1 - alternative)
+        slope = n0 * variance1 + from_rate * (1.0 - 2.0 * s1) + n1 * variance0 + from_alternative * (1.0 - 2.0 * s)
+        step = (from_rate * variance1 + from_alternative * variance0) / slope
         s -= step
         if abs(step) <= STEP_TOLERANCE * s:
             break
