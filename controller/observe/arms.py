@@ -43,6 +43,7 @@ class MetricQuestion:
         kind: what the metric is made of.
         label: of buckets: the label that tells them.
         query: PromQL of one arm, with the place for its selector.
+        bounds: of a mean: between which numbers every value lies, where that is known.
         slices: labels by whose values the metric is looked at in parts as well.
         label_delay: how late labels arrive, where ``total`` counts those.
         cohort: the label that tells when the prediction was made; see ``labels``.
@@ -59,6 +60,7 @@ class MetricQuestion:
     kind: Kind = Kind.RATIO
     label: str = LE
     query: str = ""
+    bounds: tuple[float, float] | None = None
     slices: tuple[str, ...] = ()
     label_delay: timedelta | None = None
     cohort: str | None = None

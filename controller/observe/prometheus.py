@@ -34,6 +34,10 @@ _ADVICE: Final = {
 }
 
 
+_FAULTY_QUERY: Final = frozenset({400, 422})
+"""What Prometheus answers to a query that it cannot parse or execute."""
+
+
 class SourceError(Exception):
     """Prometheus could not be asked, or its answer is no evidence; the window stays pending."""
 
@@ -41,6 +45,10 @@ class SourceError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class QueryRejected(SourceError):  # noqa: N818  it is an answer
+    """Prometheus was asked, and the question itself is at fault: asking again changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,20 @@ class Prometheus:
             self._refuse("label values of unexpected shape", "check that url is a Prometheus server's")
         return tuple(found)
 
+    def values(self, query: str, at: datetime) -> tuple[float, ...]:
+        """Return the numbers that a query gives when evaluated at ``at``: one of a scalar, one per series of a vector.
+
+        Raises:
+            QueryRejected: the query cannot be evaluated, or gives something else than numbers.
+            SourceError: no answer, or none that can be used.
+        """
+        form = {"query": query, "time": f"{at.timestamp():.3f}", "timeout": f"{self.server.read_timeout:g}s"}
+        found = self._ask("POST", "/api/v1/query", form)
+        try:
+            return tuple(_sample(*pair)[1] for pair in _pairs(found))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._reject(f"no numbers ({_short(error)})", "write a query that gives a scalar or an instant vector")
+
     def types(self, name: str) -> frozenset[str]:
         """Return of which types the pods that are scraped now say that a metric is; empty where nobody says.
 
@@ -128,14 +150,19 @@ class Prometheus:
             answer = json.loads(body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             answer = None
+        if status in _FAULTY_QUERY and isinstance(answer, dict) and answer.get("error"):
+            self._reject(f"HTTP {status}: {_short(answer['error'])}", "mend the query")
         if status != requests.codes.ok:
             said = answer.get("error") if isinstance(answer, dict) else _text(body)
             self._refuse(f"HTTP {status}: {_short(said)}", _ADVICE.get(status, "see the log of that server"))
         if not isinstance(answer, dict) or answer.get("status") != "success":
             self._refuse(f"no Prometheus answer but {_short(_text(body))}", "check the server's url in the settings")
-        if answer.get("warnings"):
+        warnings = answer.get("warnings")
+        if isinstance(warnings, list) and warnings and all(str(each).startswith("PromQL ") for each in warnings):
+            self._reject(f"a warning: {_short(warnings)}", "mend the query")
+        if warnings:
             # For plain selectors a warning means that part of the storage was not reached.
-            self._refuse(f"an incomplete answer: {_short(answer['warnings'])}", "see the log of that server")
+            self._refuse(f"an incomplete answer: {_short(warnings)}", "see the log of that server")
         return answer.get("data")
 
     def _fetch(self, method: str, path: str, form: Mapping[str, str]) -> tuple[int, bytes]:
@@ -203,6 +230,10 @@ class Prometheus:
         message = f"Prometheus {self._shown} {what}; check that it runs and can be reached"
         raise SourceError(Reason.PROMETHEUS_UNREACHABLE, message) from None
 
+    def _reject(self, what: str, advice: str) -> NoReturn:
+        message = f"Prometheus {self._shown} was asked and answered {what}; {advice}"
+        raise QueryRejected(Reason.PROMETHEUS_ANSWER_INVALID, message) from None
+
     def _refuse(self, what: str, advice: str) -> NoReturn:
         message = f"Prometheus {self._shown} was asked for counters and answered {what}; {advice}"
         raise SourceError(Reason.PROMETHEUS_ANSWER_INVALID, message) from None
@@ -214,6 +245,14 @@ def _series(found: object, keep: Accepts) -> tuple[Series, ...]:
         msg = "neither matrix nor vector"
         raise ValueError(msg)
     return tuple(_one_series(each, keep) for each in found["result"])
+
+
+def _pairs(found: object) -> list[tuple[object, object]]:
+    """Return [time, value] of a scalar, or of each series of a vector."""
+    if not isinstance(found, dict) or found["resultType"] not in ("scalar", "vector"):
+        msg = "neither scalar nor instant vector"
+        raise ValueError(msg)
+    return [found["result"]] if found["resultType"] == "scalar" else [each["value"] for each in found["result"]]
 
 
 def _one_series(each: Mapping[str, object], keep: Accepts) -> Series:

@@ -11,10 +11,13 @@ from controller.api.verdicts import Kind
 from controller.judge import PerArm
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
 from controller.observe.counters import Accepts, Edges, Series, is_count, is_sum, plain
+from controller.observe.gauges import native_histogram, no_counter
 from controller.observe.kinds import counting_of
 from controller.observe.prometheus import Prometheus
+from controller.observe.queries import query_row
 from controller.observe.rows import counted, shown, skipped, with_parts
 from controller.observe.tally import Counting, Found, Tally, summed, tally
+from controller.plan.counters import LE
 from controller.plan.world import ArmName, Problem
 
 __all__ = ["MEMORY", "PATIENCE_SCRAPES", "Reading"]
@@ -27,6 +30,8 @@ _LEAD_SCRAPES: Final = PATIENCE_SCRAPES + 1
 MEMORY: Final = timedelta(days=1)
 """How far back a series may lie to count as one that exists."""
 
+_ENDINGS: Final = ("_bucket", "_sum", "_count")
+"""Of the names of a classic histogram's counters."""
 _UP: Final = Selector(name="up", matchers=())
 
 
@@ -61,10 +66,15 @@ class Reading:
     def row(self, metric: MetricQuestion) -> Row:
         """Return the counts of a metric, or why there are none."""
         question = self._question
+        if metric.kind is Kind.QUERY:
+            return query_row(self._prometheus, question, metric, start=self._start, end=self._end)
         arms = arms_of(question, metric.arms)
         found = self._found(metric, arms)
         if not found.total:
             return skipped(metric, self._absent(metric, arms))
+        uncountable = self._uncountable(metric, found)
+        if uncountable is not None:
+            return skipped(metric, uncountable)
 
         def measure(counting: Counting) -> Tally | Problem:
             return tally(found, arms, edges=self._edges, pod_label=question.labels.pod, counting=counting)
@@ -155,6 +165,21 @@ class Reading:
             self._known[narrowed, keep] = found
         return self._known[narrowed, keep]
 
+    def _uncountable(self, metric: MetricQuestion, found: Found) -> Problem | None:
+        """Tell series that no counter can have; a mean's sum may do whatever it likes."""
+        counters = () if metric.kind is Kind.MEAN else found.bad
+        native = native_histogram((*found.total, *found.bad))
+        return native or no_counter(self._prometheus, total=found.total, bad=counters)
+
+    def _without_ending(self, selector: str, arms: Arms) -> tuple[Series, ...]:
+        """Return what has the name of a classic histogram's counter without its ending: a native one, if there is."""
+        asked = parse_selector(selector)
+        name = next((asked.name.removesuffix(end) for end in _ENDINGS if asked.name.endswith(end)), None)
+        if name is None:
+            return ()
+        matchers = tuple(matcher for matcher in asked.matchers if matcher.label != LE)
+        return self._range(Selector(name=name, matchers=matchers).narrowed(*arms.matchers(*ArmName)))
+
     def _exists(self, selector: str, arms: Arms) -> bool:
         """Whether any series of the arms matched the selector within ``MEMORY``; costs no samples."""
         narrowed = parse_selector(selector).narrowed(*arms.matchers(*ArmName))
@@ -168,6 +193,9 @@ class Reading:
     def _absent(self, metric: MetricQuestion, arms: Arms) -> Problem:
         """Tell a counter that nobody exports from one that Prometheus did not scrape for a while."""
         question, selector = self._question, shown(metric.total)
+        native = native_histogram(self._without_ending(metric.total, arms))
+        if native is not None:
+            return native
         if self._exists(metric.total, arms):
             message = f"Prometheus has no sample of {selector} around this window, but had before; was it down?"
             return Problem(Reason.SCRAPE_GAP, message)

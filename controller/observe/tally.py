@@ -110,9 +110,17 @@ def pairs(arms: Mapping[ArmName, Growths]) -> Tally:
     return _tallied({arm: _paired(growths, {}) for arm, growths in arms.items()})
 
 
-def means(arms: Mapping[ArmName, Growths]) -> Tally:
+def means(arms: Mapping[ArmName, Growths]) -> Tally | Problem:
     """Count values and their sum; the sum may fall by itself, and begins again when the count of the values does."""
-    return _tallied({arm: _paired(growths, _rebirths(growths)) for arm, growths in arms.items()})
+    counts = {arm: _paired(growths, _rebirths(growths)) for arm, growths in arms.items()}
+    for arm, pods in counts.items():
+        values = sum(each.total for each in pods.values())
+        if values and not any(True for _ in arms[arm].bad):
+            return Problem(
+                Reason.NO_SERIES,
+                f"{arm} counted {values:.0f} values and has no series of their sum; check the selector of mean.sum",
+            )
+    return _tallied(counts)
 
 
 def tally(found: Found, arms: Arms, *, edges: Edges, pod_label: str, counting: Counting = pairs) -> Tally | Problem:

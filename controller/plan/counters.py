@@ -21,12 +21,14 @@ class Counters:
         bad: of bad requests, events or the sum of the values; empty for buckets and queries.
         label: of buckets: the label that tells them.
         query: PromQL of one arm, with the place for its selector.
+        bounds: of a mean: between which numbers every value lies, where that is known.
     """
 
     total: str = ""
     bad: str = ""
     label: str = LE
     query: str = ""
+    bounds: tuple[float, float] | None = None
 
 
 def counters_of(metric: Metric) -> Counters:
@@ -38,7 +40,9 @@ def counters_of(metric: Metric) -> Counters:
     if metric.rate is not None:
         return Counters(total=metric.rate.exposure, bad=metric.rate.count)
     if metric.mean is not None:
-        return Counters(total=metric.mean.count, bad=metric.mean.sum)
+        bounds = metric.mean.bounds
+        reach = None if bounds is None else (float(bounds.low), float(bounds.high))
+        return Counters(total=metric.mean.count, bad=metric.mean.sum, bounds=reach)
     if metric.histogram is not None:
         return Counters(total=metric.histogram.buckets)
     if metric.distribution is not None:

@@ -1,7 +1,7 @@
 """Evidence for one turn: due windows asked for, recorded, read back and judged."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
@@ -200,7 +200,16 @@ def _with_history(situation: Situation, source: Source) -> Situation:
         history = source.evidence.history(question, before=situation.now, interval=interval)
     except SourceError as error:
         return replace(situation, source_problem=Problem(error.reason, error.message))
-    return replace(situation, history=history)
+    return replace(situation, history=history, traffic=_traffic(situation, source, question))
+
+
+def _traffic(situation: Situation, source: Source, question: Question) -> Mapping[str, float] | None:
+    """The last day's traffic; only a forecast wants it, so that nothing waits for it."""
+    try:
+        return source.evidence.traffic(question, before=situation.now)
+    except SourceError as error:
+        log.info("The last day's traffic is not known, so there is no forecast of the steps: %s", error)
+        return None
 
 
 def _question(situation: Situation, weight: int) -> Question:
@@ -236,6 +245,7 @@ def _metric_question(metric: Metric) -> MetricQuestion:
         kind=metric.kind,
         label=counters.label,
         query=counters.query,
+        bounds=counters.bounds,
         slices=metric.slices,
         label_delay=metric.label_delay,
         cohort=metric.cohort,

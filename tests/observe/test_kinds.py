@@ -62,8 +62,10 @@ def sums(target: str, samples: dict[float, float], **labels: str) -> Series:
 class TestMean:
     calm = (steady(STABLE, 90), steady(OTHER, 60))
 
+    others = tuple(sums(each.labels["pod"], {0: 3, 60: 9}) for each in calm)
+
     def mean(self, values: Series, sum_: Series) -> Count:
-        found = counts(count(MEAN, *self.calm, values, bad=(sum_,)))
+        found = counts(count(MEAN, *self.calm, values, bad=(*self.others, sum_)))
         return summed(found.candidate)
 
     def test_the_sum_may_fall_while_values_come(self) -> None:
@@ -88,16 +90,33 @@ class TestMean:
 
     def test_the_row_holds_the_sum_exactly(self) -> None:
         tiny = sums(CANDIDATE, {0: 1e-9, 60: 3.25e-9})
-        found = counts(count(MEAN, *self.calm, steady(CANDIDATE, 40), bad=(tiny,)))
+        found = counts(count(MEAN, *self.calm, steady(CANDIDATE, 40), bad=(*self.others, tiny)))
         row = rows.counted(MEAN, found, bad_seen=None)
         assert row.candidate is not None
         assert (row.candidate.total, row.candidate.sum, row.candidate.bad) == ("40", "2.25e-09", None)
 
+    def test_values_without_any_series_of_their_sum_name_the_arm(self) -> None:
+        message = refused(count(MEAN, *self.calm, steady(CANDIDATE, 40), bad=self.others), Reason.NO_SERIES)
+        assert "candidate counted 40 values and has no series of their sum" in message
 
-def histogram(target: str, per_bucket: Mapping[str, float], **labels: str) -> tuple[Series, ...]:
+    bounded = replace(MEAN, bounds=(0.0, 1.0))
+
+    @pytest.mark.parametrize(("total", "fits"), [(0.0, True), (40.3, True), (40.5, False), (-0.3, True), (-1, False)])
+    def test_a_mean_is_between_its_bounds_or_refused(self, total: float, fits: bool) -> None:
+        """One percent of the range is let pass: the sum may be read a moment after the count."""
+        found = count(
+            self.bounded, *self.calm, steady(CANDIDATE, 40), bad=(*self.others, sums(CANDIDATE, {0: 0, 60: total}))
+        )
+        if fits:
+            assert summed(counts(found).candidate).bad == total
+        else:
+            assert "every value lies between 0 and 1" in refused(found, Reason.INVALID_SPEC)
+
+
+def histogram(target: str, per_bucket: Mapping[str, float], path: str = "/") -> tuple[Series, ...]:
     """Cumulative series of a histogram that gets those requests per bucket in the window."""
     bounds = accumulate(per_bucket.values())
-    return tuple(steady(target, grown, le=le, **labels) for le, grown in zip(per_bucket, bounds, strict=True))
+    return tuple(steady(target, grown, le=le, path=path) for le, grown in zip(per_bucket, bounds, strict=True))
 
 
 FINE = {"0.1": 60.0, "0.5": 24.0, "1.0": 6.0, "+Inf": 0.0}
