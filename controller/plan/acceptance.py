@@ -95,11 +95,25 @@ def _interval_long_enough(situation: Situation) -> Problem | None:
     )
 
 
+def _cohorts_long_enough(situation: Situation) -> Problem | None:
+    """A window can hold the labels of one cohort; of shorter ones it would lose some."""
+    interval = situation.spec.strategy.interval
+    for metric in situation.spec.analysis.metrics:
+        if metric.cohort is not None and metric.label_delay is not None and metric.label_delay < interval:
+            return Problem(
+                Reason.INVALID_SPEC,
+                f"metric {metric.name}: labelDelay {format_duration(metric.label_delay)} with a cohort must be at "
+                f"least strategy.interval {format_duration(interval)}; leave cohort out, or make the interval shorter",
+            )
+    return None
+
+
 CHECKS: tuple[Check, ...] = (
     _claimed,
     _configured,
     _presets_known,
     _interval_long_enough,
+    _cohorts_long_enough,
     _stable_exists,
     _candidate_exists,
     _route_usable,

@@ -3,6 +3,8 @@
 Each is a pure function of the situation that returns a decision, or None to let the next rule speak.
 """
 
+from datetime import timedelta
+
 from controller.api.reasons import Phase, Reason
 from controller.api.status import RedFlag
 from controller.api.verdicts import Verdict
@@ -247,7 +249,7 @@ def stall_over(situation: Situation) -> Decision | None:
 
 
 def data_timed_out(situation: Situation) -> bool:
-    """Whether no window could be judged for ``dataTimeout``.
+    """Whether no window could be judged for ``dataTimeout``, beyond what labels take to come.
 
     Known once every due window was looked at, or when Prometheus was asked and did not answer.
     """
@@ -258,4 +260,18 @@ def data_timed_out(situation: Situation) -> bool:
     pending = situation.evidence is not None and not situation.evidence.caught_up
     if since is None or (pending and situation.source_problem is None):
         return False
-    return situation.now - since >= situation.spec.strategy.data_timeout
+    return situation.now - since >= situation.spec.strategy.data_timeout + _labels_take(situation)
+
+
+_COHORTS_UNTIL_RIPE = 3
+"""After a change of the weight: at most one until the first begins, itself, and as long again for its labels."""
+
+
+def _labels_take(situation: Situation) -> timedelta:
+    """Return for how long a metric that decides may have nothing to judge, because labels come late."""
+    delays = [
+        metric.label_delay * (_COHORTS_UNTIL_RIPE if metric.cohort else 1)
+        for metric in situation.spec.analysis.metrics
+        if metric.role.gating and metric.label_delay is not None
+    ]
+    return max(delays, default=timedelta(0))

@@ -1,6 +1,7 @@
 """What holds a rollout although its metrics look good: wrong shares, lost metrics, different labels, a slice."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -236,3 +237,51 @@ def test_stall_of_a_pod_says_more_than_shares() -> None:
     stage.run(5)
     assert stage.weights == [10, 0]
     assert stage.status.phase is Phase.ROLLED_BACK
+
+
+DELAYED = {
+    "name": "accuracy",
+    "ratio": {"bad": "bad_total", "total": "all_total"},
+    "margin": {"absolute": "0.02"},
+    "allowAbsent": True,
+    "labelDelay": "10m",
+    "cohort": "made",
+}
+
+
+def ripening(every: int) -> Traffic:
+    """Labels become ripe in one of so many windows."""
+
+    def traffic(window: Window, weight: int) -> tuple[Row, ...]:
+        if window.number % every != every - 1:
+            return (Row(metric="accuracy", skipped=Reason.LABELS_IMMATURE, message="they are judged at 12:00:00"),)
+        return steady(0.08, 0.08, requests=10_000)(window, weight)
+
+    return traffic
+
+
+def test_waiting_for_labels_is_no_silence() -> None:
+    strategy = STRATEGY | {"dataTimeout": "5m", "minWindows": 1}
+    stage = Stage(spec=spec_with(strategy=strategy, analysis={"metrics": [DELAYED]}), traffic=ripening(60))
+    stage.run(50)
+    assert state(stage) == (Phase.PROGRESSING, Reason.GATHERING_EVIDENCE)
+    assert "accuracy: LabelsImmature" in stage.status.message
+    assert stage.run(500).weights == [10, 25, 50, 100]
+
+
+def test_labels_that_never_come_end_in_the_time_out() -> None:
+    """Thirty minutes for a cohort that begins after the change to become ripe, and five more."""
+    strategy = STRATEGY | {"dataTimeout": "5m"}
+    stage = Stage(spec=spec_with(strategy=strategy, analysis={"metrics": [DELAYED]}), traffic=ripening(10_000))
+    stage.run(500, until=lambda s: s.status.phase is Phase.STALLED)
+    assert state(stage) == (Phase.STALLED, Reason.DATA_TIMED_OUT)
+    assert stage.now - (stage.status.traffic.applied_at or stage.now) >= timedelta(minutes=35)
+
+
+def test_cohort_that_is_shorter_than_a_window_is_refused_in_words() -> None:
+    strategy = STRATEGY | {"interval": "20m", "dataTimeout": "1h"}
+    stage = Stage(spec=spec_with(strategy=strategy, analysis={"metrics": [DELAYED]})).run(5)
+    accepted = stage.status.condition(ConditionType.SPEC_ACCEPTED)
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", Reason.INVALID_SPEC)
+    assert "labelDelay 10m" in accepted.message
