@@ -15,7 +15,7 @@ from typing import Final
 from controller.api.reasons import Reason
 from controller.api.selectors import Selector, parse_selector
 from controller.api.verdicts import Kind
-from controller.judge import PodHistory
+from controller.judge import FEWEST_INTERVALS, PodHistory
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
 from controller.observe.counters import (
     Accepts,
@@ -76,8 +76,9 @@ def read_history(
 
 
 def _reach(interval: timedelta) -> timedelta:
-    """How far back intervals are compared."""
-    return min(MOST_INTERVALS * interval, LONGEST // interval * interval)
+    """How far back intervals are compared; not at all where there would be too few of them to calibrate with."""
+    intervals = min(MOST_INTERVALS, LONGEST // interval)
+    return intervals * interval if intervals >= FEWEST_INTERVALS else timedelta(0)
 
 
 def _slices(last: datetime, interval: timedelta, *, queries: int) -> Iterator[tuple[datetime, ...]]:

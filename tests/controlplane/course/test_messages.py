@@ -247,7 +247,7 @@ CASES = (
             "strategy": {"interval": "2s", "minWindows": 1000},
         },
         reason=Reason.MARGIN_NOT_RESOLVABLE,
-        sentence="metric errors: margin.relative needs at least 100 requests of stable in the last hour, found 0; "
+        sentence="metric errors: margin.relative needs at least 100 requests of stable before the epoch, found 0; "
         "wait for traffic or add margin.absolute",
     ),
 )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from controller.api.record import ArmCounts, RecordedWindow, Row
 from controller.observe.evidence import Question
+from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 
 STEPS = (5, 10, 20, 30, 40, 50)
@@ -45,10 +46,11 @@ class ScriptedEvidence:
             ),
         )
 
-    def history(self, question: Question, *, before: datetime, span: timedelta) -> dict[str, tuple[float, float]]:
-        """Return what stable did before the epoch."""
-        del question, before, span
-        return {"errors": (100_000.0, 2_000.0)}
+    def history(self, question: Question, *, before: datetime, interval: timedelta) -> dict[str, StableHistory]:
+        """Return what stable did before the epoch; its pods never differed."""
+        del question, before, interval
+        pods = {f"pod-{number}": (500.0, 10.0) for number in range(2)}
+        return {"errors": StableHistory(total=100_000.0, amount=2_000.0, intervals=(pods,) * 100)}
 
     def label_values(self, question: Question, metric: str) -> tuple[str, ...]:
         """Return nothing: no message needs it here."""
