@@ -14,9 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from controller.cli.options import below_one, count, named, not_negative, number, positive, share, whole
+from controller.api.verdicts import Kind
+from controller.cli.options import below_one, count, named, not_negative, number, positive, whole
 from controller.cli.rollout_file import read_rollout, reason
-from controller.cli.scenarios import ASSUMED_RATE, Scenario, TrafficOptions, scenarios
+from controller.cli.scenarios import ASSUMED_LEVELS, Scenario, TrafficOptions, left_out, scenarios
 from controller.cli.simulation import Outcomes, simulate
 from controller.cli.simulation_report import as_json, as_text
 from controller.cli.traffic import Effect, TrafficModel
@@ -50,15 +51,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
-    model = TrafficModel(base=ASSUMED_RATE, requests=1000.0)
+    model = TrafficModel(base=ASSUMED_LEVELS[Kind.RATIO], requests=1000.0)
     option = parser.add_argument_group("traffic").add_argument
     option(
         "--rate",
-        metavar="[METRIC=]SHARE",
+        metavar="[METRIC=]LEVEL",
         action="append",
         default=[],
-        type=named(share),
-        help=f"stable's rate of bad requests; default: {ASSUMED_RATE:g}",
+        type=named(positive),
+        help=f"stable's share of bad requests, events per exposure, or mean; default: {ASSUMED_LEVELS[Kind.RATIO]:g}, "
+        "of a mean 1 or the middle of its bounds",
     )
     option(
         "--requests",
@@ -69,12 +71,20 @@ def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
         help=f"requests per window, both arms together; default: {model.requests:g}",
     )
     option(
+        "--deviation",
+        metavar="[METRIC=]NUMBER",
+        action="append",
+        default=[],
+        type=named(positive),
+        help="standard deviation of a mean's single values, in its unit; default: as large as the mean",
+    )
+    option(
         "--effect",
         metavar="[METRIC=]CHANGE",
         action="append",
         default=[],
         type=named(_effect),
-        help="the candidate's rate: +0.02, -0.01 or x3; default: a set of scenarios",
+        help="what the candidate does to the level: +0.02, -0.01 or x3; default: a set of scenarios",
     )
     option("--onset", type=whole, default=0, help="window in which the effect begins; default: 0")
     option("--stable-pods", type=count, default=model.stable_pods, help="default: %(default)s")
@@ -83,7 +93,10 @@ def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
         "--intraclass", type=below_one, default=0.0, help="correlation of a pod's requests within a window; default: 0"
     )
     option(
-        "--pod-deviation", type=not_negative, default=0.0, help="lasting differences of pods, on the logit; default: 0"
+        "--pod-deviation",
+        type=not_negative,
+        default=0.0,
+        help="lasting differences of pods, on the logit or logarithm; default: 0",
     )
     option("--season", type=below_one, default=0.0, help="swing of the base rate, as a share of it; default: 0")
     option("--season-period", type=count, default=model.period, help="its length in windows; default: %(default)s")
@@ -95,11 +108,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulate what the arguments ask for and print what came out; returns the exit code."""
     path: Path = arguments.file
     try:
-        chosen = scenarios(read_rollout(path.read_text(encoding="utf-8")).spec, _options(arguments))
+        spec = read_rollout(path.read_text(encoding="utf-8")).spec
+        chosen = scenarios(spec, _options(arguments))
     except (OSError, ValueError) as error:
         for line in reason(error).splitlines():
             sys.stderr.write(f"error: {path}: {line}\n")
         return _ERROR_EXIT
+    for name in left_out(spec):
+        sys.stderr.write(f"note: metric {name} is not simulated (ratios, rates and means are); taken to be in order\n")
     outcomes = _simulate(chosen, runs=arguments.runs, seed=arguments.seed, jobs=arguments.jobs)
     sys.stdout.write(_FORMATS[arguments.output](chosen, outcomes, seed=arguments.seed))
     return 0
@@ -107,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _options(arguments: argparse.Namespace) -> TrafficOptions:
     like = TrafficModel(
-        base=ASSUMED_RATE,
+        base=ASSUMED_LEVELS[Kind.RATIO],
         requests=1000.0,
         onset=arguments.onset,
         stable_pods=arguments.stable_pods,
@@ -121,6 +137,7 @@ def _options(arguments: argparse.Namespace) -> TrafficOptions:
     return TrafficOptions(
         rates=dict(arguments.rate),
         requests=dict(arguments.requests),
+        deviations=dict(arguments.deviation),
         effects=dict(arguments.effect),
         like=like,
         windows=arguments.windows,
@@ -175,7 +192,7 @@ def _effect(text: str) -> Effect:
     if text[:1] in ("x", "×"):
         return Effect(factor=number(text[1:], expected, lambda number: 0.0 <= number <= 1e6))
     if text[:1] in ("+", "-"):
-        return Effect(absolute=number(text, expected, lambda number: -1.0 < number < 1.0))
+        return Effect(absolute=number(text, expected, lambda number: abs(number) <= 1e9))
     msg = f"expected {expected}, found {text!r}"
     raise argparse.ArgumentTypeError(msg)
 

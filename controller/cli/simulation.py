@@ -2,7 +2,8 @@
 
 The rules are those of the operator: a step is left after ``min_windows`` when the evidence allows the next one, the
 last one by a promotion, and ``Worse`` ends the run at any time. What is not simulated: warm-up, windows lost while the
-weight changes, pods that come and go, silence.
+weight changes, pods that come and go, pods of the candidate that scatter more than stable's, silence, shares of the
+requests other than the weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,24 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.api.verdicts import Advance
-from controller.cli.traffic import Stream, TrafficModel
-from controller.judge import MetricTest
-from controller.judge.batch import (
-    BatchCalibration,
-    BatchTest,
-    BatchWindow,
-    Flags,
-    Floats,
-    PodCounts,
-    RatioBatchTest,
-    TrialBatch,
-)
+from controller.cli.simulated_metric import PlannedMetric, SimulatedMetric
+from controller.judge.batch import Flags, Floats, TrialBatch
 
-__all__ = ["Ending", "Outcomes", "Plan", "PlannedMetric", "simulate"]
+__all__ = ["Ending", "Outcomes", "Plan", "simulate"]
 
 Numbers = NDArray[np.int64]
-
-_LARGEST_MARGIN = 0.99
 
 
 class Ending:
@@ -38,21 +27,6 @@ class Ending:
     UNDECIDED = 0
     ROLLED_BACK = 1
     PROMOTED = 2
-
-
-@dataclass(frozen=True)
-class PlannedMetric:
-    """One metric of the plan, and the traffic that its counters see.
-
-    Attributes:
-        test: what is tested; its margin is the absolute one, before calibration.
-        relative_margin: margin as a share of the rate in the history.
-        traffic: what is simulated.
-    """
-
-    test: MetricTest
-    relative_margin: float
-    traffic: TrafficModel
 
 
 @dataclass(frozen=True)
@@ -120,38 +94,16 @@ def simulate(plan: Plan, *, runs: int, seed: np.random.SeedSequence) -> Outcomes
     return rollouts.outcomes()
 
 
-class _Metric:
-    """One metric of the runs that go on: its traffic and its calibration."""
-
-    def __init__(self, planned: PlannedMetric, *, plan: Plan, runs: int, rng: np.random.Generator) -> None:
-        self.name = planned.test.name
-        model = planned.traffic
-        self._stream = Stream.start(model, runs=runs, rng=rng)
-        history = self._stream.history(plan.history)
-        self._calibration = BatchCalibration.of_shares(
-            history, stable_pods=model.stable_pods, candidate_pods=model.candidate_pods
-        )
-        self.test: BatchTest = _test(planned, self._calibration, history)
-
-    def window(self, number: int, weights: Floats) -> BatchWindow:
-        """The window's effective counts."""
-        stable, candidate = self._stream.window(number, weights)
-        return _window(*(self._calibration.effective(arm) for arm in (stable, candidate)), raw=(stable, candidate))
-
-    def keep(self, runs: Flags) -> None:
-        """Go on with these runs only."""
-        self._stream, self._calibration = self._stream.keep(runs), self._calibration.keep(runs)
-
-
 class _Rollouts:
     """All runs of a plan; those that ended leave the arrays."""
 
     def __init__(self, plan: Plan, *, runs: int, rng: np.random.Generator) -> None:
         self._plan = plan
-        self._metrics = [_Metric(each, plan=plan, runs=runs, rng=rng) for each in plan.metrics]
+        self._metrics = [SimulatedMetric(each, history=plan.history, runs=runs, rng=rng) for each in plan.metrics]
         self._busiest = max(plan.metrics, key=lambda each: each.traffic.requests).test.name
         tests = [each.test for each in self._metrics]
-        self._trial = TrialBatch.start(tests, alpha=plan.alpha, min_requests=plan.min_requests)
+        demands = {each.name: each.demands for each in self._metrics}
+        self._trial = TrialBatch.start(tests, alpha=plan.alpha, min_requests=plan.min_requests, demands=demands)
         self._margins = {test.metric.name: test.margins for test in tests}
         self._who = np.arange(runs)
         self._step = np.zeros(runs, dtype=np.int64)
@@ -221,23 +173,3 @@ class _Rollouts:
         """How every run ended; those that still go on are undecided."""
         self._note(np.ones(self._who.size, dtype=bool), Ending.UNDECIDED, self._plan.windows)
         return self._ended
-
-
-def _test(planned: PlannedMetric, calibration: BatchCalibration, history: PodCounts) -> BatchTest:
-    effective = calibration.effective(history)
-    total, bad = effective.total.sum(axis=0), effective.bad.sum(axis=0)
-    rates = bad / np.where(total > 0.0, total, 1.0)
-    asked = np.maximum(planned.test.margin, planned.relative_margin * rates)
-    margins = np.minimum(np.maximum(asked, calibration.noise_floor), _LARGEST_MARGIN)
-    return RatioBatchTest(metric=planned.test, margins=margins, history_total=total, history_bad=bad)
-
-
-def _window(stable: PodCounts, candidate: PodCounts, *, raw: tuple[PodCounts, PodCounts]) -> BatchWindow:
-    return BatchWindow(
-        stable_total=stable.total,
-        stable_bad=stable.bad,
-        candidate_total=candidate.total,
-        candidate_bad=candidate.bad,
-        stable_requests=raw[0].total.sum(axis=0),
-        candidate_requests=raw[1].total.sum(axis=0),
-    )

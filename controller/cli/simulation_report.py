@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from scipy.special import betaincinv
 
+from controller.api.verdicts import Kind
 from controller.cli.scenarios import Scenario
 from controller.cli.simulation import Ending, Outcomes, Plan
 
@@ -46,9 +47,9 @@ def _scenario_as_json(scenario: Scenario, outcomes: Outcomes) -> dict[str, objec
     metrics = [
         {
             "name": each.test.name,
-            "rate": each.traffic.base,
-            "candidateRate": float(each.traffic.effect.on(np.array([each.traffic.base]))[0]),
-            "margin": float(np.median(outcomes.margins[each.test.name])),
+            "rate": each.shown(each.traffic.base),
+            "candidateRate": each.shown(each.traffic.changed),
+            "margin": each.shown_margin(float(np.median(outcomes.margins[each.test.name]))),
         }
         for each in scenario.plan.metrics
     ]
@@ -100,12 +101,13 @@ def _heading(plan: Plan, outcomes: Outcomes, *, seed: int) -> Iterator[str]:
         f"steps {steps} % ({plan.advance}); alpha {plan.alpha:.4g} per side"
     )
     for each in plan.metrics:
-        margins = outcomes.margins[each.test.name]
-        asked = max(each.test.margin, each.relative_margin * each.traffic.base)
-        widened = "" if np.median(margins) <= asked * 1.001 else " (widened to the noise floor)"
+        margin = float(np.median(outcomes.margins[each.test.name]))
+        widened = "" if margin <= each.margin * 1.01 else " (widened to the noise floor)"
+        relative = " of it" if each.traffic.kind is Kind.RATE else ""
         yield (
-            f"  {each.test.name}: {each.test.role}, stable's rate {each.traffic.base:.4g}, "
-            f"margin {np.median(margins):.4g}{widened}, {each.traffic.requests:.0f} requests per window"
+            f"  {each.test.name}: {each.test.role}, stable's {each.test.kind} {each.shown(each.traffic.base):.4g}, "
+            f"margin {each.shown_margin(margin):.4g}{relative}{widened}, "
+            f"{each.traffic.requests:.0f} requests per window"
         )
 
 

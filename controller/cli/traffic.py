@@ -1,15 +1,17 @@
-"""Simulated traffic: requests of many runs, pod by pod and window by window, drawn from stated rates.
+"""Simulated traffic: requests of many runs, pod by pod and window by window, drawn from stated levels.
 
-Requests per pod are Poisson; bad ones binomial with the pod's rate in the window. That rate is the base rate, moved by
-drift and season (both arms alike) and by the effect (the candidate alone), shifted by what is lasting about the pod
-(normal on the logit) and drawn around it anew in each window (beta; the intraclass correlation).
+Requests per pod are Poisson. A ratio's bad ones are binomial, a rate's events Poisson, and the values of a mean follow
+a gamma distribution. The level behind them is the base level, moved by drift and season (both arms alike) and by the
+effect (the candidate alone), shifted by what is lasting about the pod and drawn around it anew in each window and pod,
+which makes the intraclass correlation.
 """
 
 from dataclasses import dataclass, replace
-from math import pi
+from math import inf, pi
 
 import numpy as np
 
+from controller.api.verdicts import Kind
 from controller.judge.batch import Flags, Floats, PodCounts
 
 __all__ = ["Effect", "Stream", "TrafficModel"]
@@ -19,14 +21,14 @@ _SMALLEST_RATE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """How the candidate's rate follows from stable's: times ``factor``, plus ``absolute``."""
+    """How the candidate's level follows from stable's: times ``factor``, plus ``absolute``."""
 
     absolute: float = 0.0
     factor: float = 1.0
 
-    def on(self, rates: Floats) -> Floats:
-        """The candidate's rates."""
-        moved: Floats = np.clip(rates * self.factor + self.absolute, 0.0, 1.0)
+    def on(self, levels: Floats, *, highest: float = 1.0) -> Floats:
+        """The candidate's levels, none of them below 0 or above the highest that there can be."""
+        moved: Floats = np.clip(levels * self.factor + self.absolute, 0.0, highest)
         return moved
 
 
@@ -35,17 +37,19 @@ class TrafficModel:
     """What one metric's counters see.
 
     Attributes:
-        base: stable's rate of bad requests.
-        requests: expected requests per window, of both arms together.
-        effect: what the candidate makes of the rate.
+        base: stable's level: share of bad requests, events per exposure, or mean.
+        requests: expected requests per window, of both arms together; for a rate the exposure.
+        effect: what the candidate makes of the level.
         onset: number of the window from which on it does.
+        kind: ratio, rate or mean.
         stable_pods: pods of stable.
         candidate_pods: pods of the candidate.
-        intraclass: correlation of the outcomes of one pod's requests in one window, in [0, 1).
-        pod_deviation: standard deviation of the pods' lasting differences, on the logit.
-        season: amplitude of a sine on the base rate, as a share of it, in [0, 1).
+        intraclass: correlation of one pod's requests in one window, in [0, 1); for a rate its excess variance.
+        pod_deviation: standard deviation of the pods' lasting differences, on the logit (ratios) or logarithm.
+        deviation: standard deviation of the single values of a mean, as a share of it.
+        season: amplitude of a sine on the base level, as a share of it, in [0, 1).
         period: its length in windows.
-        drift: what the base rate is multiplied by at the last window, reached evenly from 1 at the first.
+        drift: what the base level is multiplied by at the last window, reached evenly from 1 at the first.
         windows: windows over which it drifts.
     """
 
@@ -53,14 +57,26 @@ class TrafficModel:
     requests: float
     effect: Effect = Effect()
     onset: int = 0
+    kind: Kind = Kind.RATIO
     stable_pods: int = 9
     candidate_pods: int = 1
     intraclass: float = 0.0
     pod_deviation: float = 0.0
+    deviation: float = 1.0
     season: float = 0.0
     period: int = 100
     drift: float = 1.0
     windows: int = 500
+
+    @property
+    def highest(self) -> float:
+        """The highest level that there can be."""
+        return 1.0 if self.kind is Kind.RATIO else inf
+
+    @property
+    def changed(self) -> float:
+        """The candidate's level, seasons and drift aside."""
+        return float(self.effect.on(np.array([self.base]), highest=self.highest)[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,18 +112,19 @@ class Stream:
             intervals: how many windows.
             weight: percent of the requests that went elsewhere.
         """
-        share = np.full(self._phase.size, 1.0 - weight / 100)
-        counts = [self._draw(self._stable, self._rates(number), share=share) for number in range(-intervals, 0)]
+        share = np.full(self.runs, 1.0 - weight / 100)
+        counts = [self._draw(self._stable, self._levels(number), share=share) for number in range(-intervals, 0)]
         shape = (0, *self._stable.shape)
         total, bad = ([getattr(each, name) for each in counts] for name in ("total", "bad"))
         return PodCounts(*(np.stack(each) if each else np.zeros(shape) for each in (total, bad)))
 
     def window(self, number: int, weights: Floats) -> tuple[PodCounts, PodCounts]:
         """Both arms' pods in the window; ``weights`` is the candidate's percent of the requests, per run."""
-        rates, share = self._rates(number), weights / 100
-        stable = self._draw(self._stable, rates, share=1.0 - share)
+        levels, share = self._levels(number), weights / 100
+        stable = self._draw(self._stable, levels, share=1.0 - share)
         effect = self.model.effect if number >= self.model.onset else Effect()
-        return stable, self._draw(self._candidate, effect.on(rates), share=share)
+        changed = effect.on(levels, highest=self.model.highest)
+        return stable, self._draw(self._candidate, changed, share=share)
 
     def keep(self, runs: Flags) -> "Stream":
         """Only these runs."""
@@ -115,21 +132,38 @@ class Stream:
             self, _phase=self._phase[runs], _stable=self._stable[:, runs], _candidate=self._candidate[:, runs]
         )
 
-    def _rates(self, number: int) -> Floats:
+    def _levels(self, number: int) -> Floats:
         model = self.model
         drifted = 1.0 + (model.drift - 1.0) * min(max(number / max(model.windows - 1, 1), 0.0), 1.0)
         season = 1.0 + model.season * np.sin(2 * pi * (number / model.period + self._phase))
-        rates: Floats = np.clip(model.base * drifted * season, 0.0, 1.0)
-        return rates
+        levels: Floats = np.clip(model.base * drifted * season, 0.0, model.highest)
+        return levels
 
-    def _draw(self, pods: Floats, rates: Floats, *, share: Floats) -> PodCounts:
-        total = self._rng.poisson(self.model.requests * share / len(pods), size=pods.shape)
-        bad = self._rng.binomial(total, self._pod_rates(pods, rates))
-        return PodCounts(total.astype(np.float64), bad.astype(np.float64))
+    def _draw(self, pods: Floats, levels: Floats, *, share: Floats) -> PodCounts:
+        total = self._rng.poisson(self.model.requests * share / len(pods), size=pods.shape).astype(np.float64)
+        match self.model.kind:
+            case Kind.RATE:
+                variances = self.model.intraclass / np.maximum(levels, _SMALLEST_RATE)
+                return PodCounts(total, self._rng.poisson(total * self._scaled(pods, levels, variances)).astype(float))
+            case Kind.MEAN:
+                variance = max(self.model.deviation**2, _SMALLEST_RATE)
+                own = self._scaled(pods, levels, np.full(levels.shape, self.model.intraclass * variance))
+                return PodCounts(total, self._rng.gamma(total / variance, own * variance))
+            case _:
+                shares = self._shares(pods, levels)
+                return PodCounts(total, self._rng.binomial(total.astype(np.int64), shares).astype(float))
 
-    def _pod_rates(self, pods: Floats, rates: Floats) -> Floats:
+    def _scaled(self, pods: Floats, levels: Floats, variances: Floats) -> Floats:
+        """Each pod's level in the window, around its lasting one with that relative variance."""
+        own = levels * np.exp(pods)
+        if self.model.intraclass > 0.0:
+            shapes = 1.0 / np.maximum(variances, _SMALLEST_RATE)
+            own = own * self._rng.gamma(np.broadcast_to(shapes, own.shape), 1.0) / shapes
+        return own
+
+    def _shares(self, pods: Floats, levels: Floats) -> Floats:
         model = self.model
-        own = np.broadcast_to(rates, pods.shape)
+        own = np.broadcast_to(levels, pods.shape)
         if model.pod_deviation > 0.0:
             inside = np.clip(own, _SMALLEST_RATE, 1.0 - _SMALLEST_RATE)
             odds = inside / (1.0 - inside) * np.exp(pods)

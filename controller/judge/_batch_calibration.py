@@ -12,6 +12,7 @@ from controller.judge._vector import Flags, Floats
 __all__ = ["BatchCalibration", "PodCounts"]
 
 _LARGEST_AUTOCORRELATION = 0.9
+_AUTOCORRELATION_TIMES = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +35,18 @@ class BatchCalibration:
         intraclass: correlation of a pod's requests in a window; NaN where history says too little and the prior holds.
         noise_floor: margin below which the arms differ by their pods alone, in the unit of the margin.
         alone: size of a cell that cannot scatter more than independent requests: one request; 0 for an exposure.
+        batches: windows that make one observation of a mean (F6b).
     """
 
     intraclass: Floats
     noise_floor: Floats
     alone: float
+    batches: Floats
+
+    @classmethod
+    def nothing(cls, runs: int) -> "BatchCalibration":
+        """Nothing is allowed for: counts as they are."""
+        return cls(np.zeros(runs), np.zeros(runs), 1.0, np.ones(runs))
 
     @classmethod
     def of_shares(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
@@ -48,7 +56,7 @@ class BatchCalibration:
         of_one = np.where(scatter.size > 1.0, scatter.level * (1.0 - scatter.level) * size / (size - 1.0), 0.0)
         intraclass = np.minimum(scatter.intraclass(of_one, alone=1.0), 1.0)
         floor = QUANTILE * scatter.deviation * sqrt(1 / candidate_pods + 1 / stable_pods)
-        return cls(intraclass, np.where(np.isnan(intraclass), 0.0, floor), 1.0)
+        return cls(intraclass, np.where(np.isnan(intraclass), 0.0, floor), 1.0, np.ones(intraclass.size))
 
     @classmethod
     def of_rates(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
@@ -58,7 +66,28 @@ class BatchCalibration:
         rate = history.bad.sum(axis=(0, 1)) / np.maximum(history.total.sum(axis=(0, 1)), 1e-300)
         deviation = np.where(rate > 0.0, scatter.deviation / np.where(rate > 0.0, rate, 1.0), scatter.deviation)
         floor = QUANTILE * deviation * sqrt(1 / candidate_pods + 1 / stable_pods)
-        return cls(intraclass, np.where(np.isnan(intraclass), 0.0, floor), 0.0)
+        return cls(intraclass, np.where(np.isnan(intraclass), 0.0, floor), 0.0, np.ones(intraclass.size))
+
+    @classmethod
+    def of_means(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
+        """Calibrate means without bounds on stable's numbers of values and their sums of that shape.
+
+        Counts stay as they are. With too few pods the autocorrelation is the arm's own.
+        """
+        scatter, alone = _Scatter.of(history), _Scatter.of_arm(history)
+        measured = (scatter.pods >= 2).sum(axis=0) >= FEWEST_INTERVALS
+        own = (alone.pods >= 1).sum(axis=0) >= FEWEST_INTERVALS
+        floor = QUANTILE * scatter.deviation * sqrt(1 / candidate_pods + 1 / stable_pods)
+        correlation = np.where(measured, scatter.autocorrelation, np.where(own, alone.autocorrelation, 0.0))
+        bounded = np.minimum(correlation, _LARGEST_AUTOCORRELATION)
+        batches = np.ceil(_AUTOCORRELATION_TIMES * (1.0 + bounded) / (1.0 - bounded) - 1e-9)
+        runs = history.total.shape[-1]
+        return cls(np.zeros(runs), np.where(measured, floor, 0.0), 1.0, np.where(bounded > 0.0, batches, 1.0))
+
+    @property
+    def assumed(self) -> Flags:
+        """In which runs the design effect is only assumed."""
+        return np.isnan(self.intraclass)
 
     def effective(self, counts: PodCounts) -> PodCounts:
         """What the pods' counts are worth together, per run: each deflated by its own design effect (F5)."""
@@ -68,7 +97,7 @@ class BatchCalibration:
 
     def keep(self, runs: Flags) -> "BatchCalibration":
         """Only these runs."""
-        return BatchCalibration(self.intraclass[runs], self.noise_floor[runs], self.alone)
+        return BatchCalibration(self.intraclass[runs], self.noise_floor[runs], self.alone, self.batches[runs])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +126,16 @@ class _Scatter:
         size = counts.sum(axis=1)
         level = bad.sum(axis=1) / np.where(size > 0.0, size, 1.0)
         return cls(counts, bad - counts * level[:, np.newaxis], active, size, level)
+
+    @classmethod
+    def of_arm(cls, history: PodCounts) -> "_Scatter":
+        """The arm as if it were one pod, set against its mean over all intervals."""
+        arm = PodCounts(history.total.sum(axis=1, keepdims=True), history.bad.sum(axis=1, keepdims=True))
+        active: Flags = arm.total > 0.0
+        size, amount = arm.total.sum(axis=0), np.where(active, arm.bad, 0.0).sum(axis=0)
+        level = np.broadcast_to(amount / np.where(size > 0.0, size, 1.0), arm.total[:, 0].shape)
+        beyond = np.where(active, arm.bad - arm.total * level[:, np.newaxis], 0.0)
+        return cls(arm.total, beyond, active, arm.total[:, 0], level)
 
     @property
     def squares(self) -> Floats:
@@ -154,7 +193,7 @@ class _Scatter:
         products = np.where(both, values[1:] * values[:-1], 0.0).sum(axis=(0, 1))
         pairs, cells = both.sum(axis=(0, 1)), self.active.sum(axis=(0, 1))
         scale = (values**2).sum(axis=(0, 1)) / np.maximum(cells, 1)
-        free = np.where(self.pods >= 2, np.maximum(self.pods - 1.0, 1.0), 0.0).sum(axis=0) / np.maximum(cells, 1)
+        free = np.where(self.pods >= 1, np.maximum(self.pods - 1.0, 1.0), 0.0).sum(axis=0) / np.maximum(cells, 1)
         known = (pairs > 0) & (scale > 0.0)
         found = products / np.maximum(pairs, 1) / np.where(known, scale, 1.0)
         chance = QUANTILE / np.sqrt(np.where(known, pairs * free, 1.0))

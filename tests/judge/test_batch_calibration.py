@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from controller.judge._batch_calibration import BatchCalibration, PodCounts
-from controller.judge._calibration import Calibration, Pods, calibrate_rates, calibrate_shares
+from controller.judge._calibration import Calibration, Pods, calibrate_means, calibrate_rates, calibrate_shares
 
 RUNS = 30
 
@@ -48,6 +48,20 @@ def test_each_run_is_calibrated_as_alone(together, one, shape):
         assert any(each.autocorrelation > 0 for each in expected)
         assert any(each.noise_floor > 0 for each in expected)
         assert not all(each.measured for each in expected[:1])
+
+
+@pytest.mark.parametrize("shape", [(80, 4), (49, 4), (80, 1), (0, 4)])
+def test_means_are_calibrated_as_alone(shape):
+    counts = history(10, intervals=shape[0], pods=shape[1])
+
+    found = BatchCalibration.of_means(counts, stable_pods=shape[1], candidate_pods=2)
+    expected = [calibrate_means(alone(counts, run), Pods(shape[1], 2)) for run in range(RUNS)]
+
+    assert found.noise_floor == pytest.approx([each.noise_floor for each in expected], rel=1e-9, abs=1e-12)
+    assert found.batches.tolist() == [each.batch for each in expected]
+    assert not found.assumed.any()
+    if shape == (80, 4):
+        assert max(each.batch for each in expected) > 1
 
 
 def test_counts_are_deflated_as_alone():
