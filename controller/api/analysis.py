@@ -216,6 +216,19 @@ class Metric(ApiModel):
         return self.margin.absolute < 1
 
     @rule(
+        "!has(self.mean) || !has(self.mean.bounds) || !has(self.margin) || !has(self.margin.absolute) || "
+        "![self.margin.absolute, self.mean.bounds.low, self.mean.bounds.high].all(x, "
+        f"x.matches(r'''{DECIMAL_PATTERN}''')) || "
+        "double(self.margin.absolute) < double(self.mean.bounds.high) - double(self.mean.bounds.low)",
+        "margin.absolute must be below the distance of mean.bounds: no mean can be further off",
+    )
+    def _margin_within_bounds(self) -> bool:
+        bounds = None if self.mean is None else self.mean.bounds
+        if bounds is None or self.margin is None or self.margin.absolute is None:
+            return True
+        return self.margin.absolute < bounds.high - bounds.low
+
+    @rule(
         "!has(self.margin) || !has(self.margin.relative) || !(has(self.histogram) || has(self.distribution))",
         "margin.relative has no meaning for a histogram or distribution: there is no single rate to be relative to",
     )
@@ -243,6 +256,13 @@ class Metric(ApiModel):
     )
     def _superiority_for_targets(self) -> bool:
         return self.superiority is Superiority.REPORTED or self.role is Role.TARGET
+
+    @rule(
+        "!has(self.superiority) || self.superiority == 'Reported' || !has(self.distribution)",
+        "superiority must be Reported for a distribution: it changes, it does not get better",
+    )
+    def _no_better_distribution(self) -> bool:
+        return self.superiority is Superiority.REPORTED or self.distribution is None
 
     @rule(
         "has(self.preset) || has(self.ratio) || (!has(self.slices) || self.slices.size() == 0) && "

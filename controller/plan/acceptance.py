@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from controller.api.presets import PRESETS
+from controller.api.promql import parse_query
 from controller.api.reasons import Reason
 from controller.api.scalars import format_duration
 from controller.api.spec import ModelRolloutSpec
@@ -11,6 +12,8 @@ from controller.plan.situation import Situation
 from controller.plan.world import Problem
 
 Check = Callable[[Situation], Problem | None]
+
+_LONGEST = 1024
 
 
 def problem_with(situation: Situation) -> Problem | None:
@@ -84,6 +87,17 @@ def _presets_known(situation: Situation) -> Problem | None:
     return None
 
 
+def _queries_confined(situation: Situation) -> Problem | None:
+    for metric in situation.spec.analysis.metrics:
+        if metric.query is None:
+            continue
+        try:
+            parse_query(metric.query)
+        except ValueError as error:
+            return Problem(Reason.QUERY_INVALID, f"metric {metric.name}: the query {error}"[:_LONGEST])
+    return None
+
+
 def _interval_long_enough(situation: Situation) -> Problem | None:
     interval, scrape = situation.spec.strategy.interval, situation.clockwork.scrape
     if interval >= 2 * scrape:
@@ -112,6 +126,7 @@ CHECKS: tuple[Check, ...] = (
     _claimed,
     _configured,
     _presets_known,
+    _queries_confined,
     _interval_long_enough,
     _cohorts_long_enough,
     _stable_exists,

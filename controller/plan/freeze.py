@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from controller.api.analysis import Metric
 from controller.api.kinds import Kind
 from controller.api.reasons import Reason
-from controller.api.record import FrozenAnalysis, FrozenMetric
+from controller.api.record import MOST_BUCKETS, FrozenAnalysis, FrozenMetric
 from controller.api.spec import Margin
 from controller.judge import History, Pods, resolve_margin, resolve_mean_margin, resolve_rate_margin
 from controller.plan.calibration import (
@@ -17,7 +17,7 @@ from controller.plan.calibration import (
     floored,
     frozen_calibration,
 )
-from controller.plan.counters import counters_of, margin_of
+from controller.plan.counters import LE, counters_of, margin_of
 from controller.plan.situation import Situation
 from controller.plan.validity import share_check
 from controller.plan.world import Problem
@@ -59,6 +59,9 @@ def freeze(situation: Situation, history: Mapping[str, StableHistory]) -> Frozen
 
 
 def _frozen_metric(metric: Metric, history: StableHistory | None, situation: Situation) -> FrozenMetric | Problem:
+    unfit = _unfit_classes(metric, history)
+    if unfit is not None:
+        return unfit
     counters = counters_of(metric)
     margin = _margin(metric, margin_of(metric), history)
     if isinstance(margin, Problem):
@@ -74,6 +77,26 @@ def _frozen_metric(metric: Metric, history: StableHistory | None, situation: Sit
         total=counters.total or None,
         calibration=None if calibration is None else frozen_calibration(calibration, message=message),
         **_frozen_history(history),
+    )
+
+
+def _unfit_classes(metric: Metric, history: StableHistory | None) -> Problem | None:
+    """Classes are fixed before the first window: those that stable has; the candidate's others count as one."""
+    if metric.distribution is None or metric.distribution.label == LE:
+        return None
+    label, classes = metric.distribution.label, () if history is None else history.edges
+    if len(classes) > MOST_BUCKETS:
+        return Problem(
+            Reason.TOO_MANY_VALUES,
+            f"metric {metric.name}: stable has {len(classes)} classes in the label {label}, at most {MOST_BUCKETS} can "
+            "be compared; narrow the selector, or group the values in the exporter",
+        )
+    if classes or not metric.role.gating:
+        return None
+    return Problem(
+        Reason.NO_STABLE_TRAFFIC,
+        f"metric {metric.name}: stable counted nothing before the epoch, so that its classes (label {label}) are not "
+        "known; wait for traffic, and check the selector of distribution.buckets",
     )
 
 

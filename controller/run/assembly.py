@@ -26,7 +26,13 @@ def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry, i
     return Turn(
         Ports(
             cluster=cluster,
-            reader=WorldReader(cluster, Workloads(cluster), servers=frozenset(sources), shared=index.shares_route),
+            reader=WorldReader(
+                cluster,
+                Workloads(cluster),
+                servers=frozenset(sources),
+                queried=frozenset(each.name for each in settings.prometheus if each.allow_queries),
+                shared=index.shares_route,
+            ),
             sources=sources,
             records=RecordKeeper(cluster),
             events=EventSink(cluster),
@@ -64,6 +70,10 @@ class _Metered:
     def history(self, question: Question, *, before: datetime, interval: timedelta) -> dict[str, StableHistory]:
         with self.telemetry.prometheus_query(self.server):
             return self.source.history(question, before=before, interval=interval)
+
+    def traffic(self, question: Question, *, before: datetime) -> dict[str, float]:
+        with self.telemetry.prometheus_query(self.server):
+            return self.source.traffic(question, before=before)
 
     def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
         with self.telemetry.prometheus_query(self.server):

@@ -48,6 +48,8 @@ class PrometheusSettings(ApiModel):
     scrape_interval: Annotated[Duration, AfterValidator(_positive)] = timedelta(seconds=15)
     settle: OptionalDuration = None
     bearer_token_file: OptionalPath = None
+    allow_queries: bool = False
+    """Whether rollouts may ask it queries of their own, which are confined to their pods but may be costly."""
 
     @property
     def settling(self) -> timedelta:

@@ -30,11 +30,14 @@ class WorldReader:
         workloads: Workloads,
         *,
         servers: frozenset[str],
+        queried: frozenset[str] = frozenset(),
         shared: Callable[[Json], bool] = lambda _: True,
     ) -> None:
         self._cluster = cluster
         self._workloads = workloads
         self._servers = servers
+        self._queried = queried
+        """The servers that may be asked queries of the rollouts' own."""
         self._shared = shared
         """Whether another rollout may steer the same route: where the informer knows none, none is looked for."""
 
@@ -75,10 +78,19 @@ class WorldReader:
     def _configuration_problems(self, spec: ModelRolloutSpec) -> tuple[Problem, ...]:
         name = spec.analysis.prometheus.name
         if name in self._servers:
-            return ()
+            queries = any(metric.query is not None for metric in spec.analysis.metrics)
+            return (_not_allowed(name),) if queries and name not in self._queried else ()
         known = ", ".join(sorted(self._servers)) or "none"
         message = f"analysis.prometheus.name {name} is not in the operator's configuration; known are: {known}"
         return (Problem(Reason.UNKNOWN_PROMETHEUS, message),)
+
+
+def _not_allowed(server: str) -> Problem:
+    return Problem(
+        Reason.QUERY_NOT_ALLOWED,
+        f"metrics of kind query need allowQueries: true for the Prometheus server {server} in the operator's "
+        "configuration; ask who runs the operator, or use counters",
+    )
 
 
 def _adopted(router: Router, spec: ModelRolloutSpec, status: ModelRolloutStatus) -> tuple[Arms, Route]:

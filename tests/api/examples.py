@@ -319,6 +319,16 @@ _KINDS: Final = (
         field="distribution.label",
         message="Prometheus label name",
     ),
+    _of_kind(
+        "margin as wide as the bounds",
+        {"mean": {**KINDS["mean"]["mean"], "bounds": {"low": "1", "high": "5"}}, "margin": {"absolute": "4"}},
+        message="margin.absolute must be below the distance of mean.bounds",
+    ),
+    _of_kind(
+        "superiority of a distribution",
+        {**KINDS["distribution"], "role": "Target", "superiority": "Required"},
+        message="superiority must be Reported for a distribution",
+    ),
     _of_kind("query without place", {**KINDS["query"], "query": "max(gpu_memory)"}, field="query", message=_PLACE),
     _of_kind(
         "query that decides",
