@@ -10,7 +10,7 @@ from controller.plan.acceptance import problem_with, route_name
 from controller.plan.conditions import Fact, truth, with_facts
 from controller.plan.desired import desired_world, fence_is, weights_are
 from controller.plan.evidence import counts, describe, gating_names
-from controller.plan.rules_outlook import with_outlook
+from controller.plan.rules_outlook import margin_out_of_reach, with_outlook
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE, UNDER_WAY
 from controller.plan.validity import doubt, holding
@@ -108,7 +108,8 @@ def _accepted(situation: Situation) -> Fact:
         return Fact(ConditionType.SPEC_ACCEPTED, "False", problem.reason, problem.message)
     if status.reason is Reason.MARGIN_NOT_RESOLVABLE:
         return Fact(ConditionType.SPEC_ACCEPTED, "False", status.reason, status.message)
-    return Fact(ConditionType.SPEC_ACCEPTED, "True", Reason.ACCEPTED, "The spec can be carried out")
+    accepted = Fact(ConditionType.SPEC_ACCEPTED, "True", Reason.ACCEPTED, "The spec can be carried out")
+    return margin_out_of_reach(situation) or accepted
 
 
 def _traffic(situation: Situation) -> Fact:

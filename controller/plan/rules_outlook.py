@@ -1,17 +1,22 @@
-"""What a forecast is told for: in status, and once it says that no verdict will come before the deadline.
+"""What a forecast is told for: in status, and where it says that no verdict will come before the deadline.
 
 It changes no weight. At the deadline ``onUndecided`` acts, whatever was forecast.
 """
 
 from dataclasses import replace
 
-from controller.api.reasons import Reason
+from controller.api.reasons import ConditionType, Reason
+from controller.api.record import FrozenAnalysis
+from controller.api.status import AnalysisStatus
+from controller.plan.admission import describe_unresolved, step_forecasts, unresolved
+from controller.plan.conditions import Fact
 from controller.plan.move import wait
 from controller.plan.outlook import outlooks
 from controller.plan.reach import describe_metric, describe_overall, reach
 from controller.plan.situation import Announcement, Decision, Situation
+from controller.plan.transitions import UNDER_WAY
 
-__all__ = ["out_of_reach", "with_outlook"]
+__all__ = ["margin_out_of_reach", "out_of_reach", "warned_of_margin", "with_outlook", "with_resolution"]
 
 
 def with_outlook(situation: Situation) -> Situation:
@@ -63,3 +68,27 @@ def out_of_reach(situation: Situation) -> Decision | None:
         status=decision.status.model_copy(update={"analysis": since}),
         announcements=(Announcement("Warning", Reason.VERDICT_OUT_OF_REACH, decision.status.message),),
     )
+
+
+def with_resolution(situation: Situation, analysis: AnalysisStatus, frozen: FrozenAnalysis) -> AnalysisStatus:
+    """Return the analysis with what each step would need, where the traffic of the last day is known."""
+    steps = step_forecasts(frozen, situation.traffic or {}, situation.world)
+    return analysis.model_copy(update={"resolution": steps})
+
+
+def margin_out_of_reach(situation: Situation) -> Fact | None:
+    """Accept the spec with a warning while no step would resolve the margins before the deadline as it stands now."""
+    analysis, deadline = situation.status.analysis, situation.spec.strategy.deadline
+    if analysis is None or situation.status.phase not in UNDER_WAY or not unresolved(analysis.resolution, deadline):
+        return None
+    message = describe_unresolved(analysis.resolution, deadline)
+    return Fact(ConditionType.SPEC_ACCEPTED, "True", Reason.MARGIN_OUT_OF_REACH, message)
+
+
+def warned_of_margin(situation: Situation, decision: Decision) -> Decision:
+    """Return the decision that begins the epoch, with the same warning as an event."""
+    fact = margin_out_of_reach(replace(situation, status=decision.status))
+    if fact is None:
+        return decision
+    warning = Announcement("Warning", fact.reason, fact.message)
+    return replace(decision, announcements=(*decision.announcements, warning))

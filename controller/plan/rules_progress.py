@@ -19,7 +19,7 @@ from controller.plan.epoch import (
 from controller.plan.evidence import unproven_metrics
 from controller.plan.freeze import freeze
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
-from controller.plan.rules_outlook import out_of_reach
+from controller.plan.rules_outlook import out_of_reach, warned_of_margin, with_resolution
 from controller.plan.rules_safety import data_timed_out, stall
 from controller.plan.situation import Decision, Evidence, Situation
 from controller.plan.transitions import Event
@@ -114,16 +114,22 @@ def candidate_ready(situation: Situation) -> Decision | None:
     message = (
         f"Step 1/{len(steps)}: moving {weight} % of requests from {_stable(situation)} to {world.candidate.deployment}"
     )
-    return move(
+    analysis = _calibrated(status.analysis, frozen)
+    decision = move(
         situation,
         Event.CANDIDATE_READY,
         reason=Reason.STEP_ADVANCED,
         message=message,
         weight=weight,
-        changes={"step": f"1/{len(steps)}", "step_index": 1, "analysis": _calibrated(status.analysis, frozen)},
+        changes={
+            "step": f"1/{len(steps)}",
+            "step_index": 1,
+            "analysis": analysis and with_resolution(situation, analysis, frozen),
+        },
         finalizer="add",
         opens=first_page(situation, frozen),
     )
+    return warned_of_margin(situation, decision)
 
 
 def _calibrated(analysis: AnalysisStatus | None, frozen: FrozenAnalysis) -> AnalysisStatus | None:

@@ -59,6 +59,8 @@ class Situation:
     evidence: Evidence | None = None
     history: Mapping[str, StableHistory] | None = None
     """What stable did before the epoch, per metric; None when it was not asked for or not answered."""
+    traffic: Mapping[str, float] | None = None
+    """Requests per second of both arms over the last day, per metric; None when it is not known."""
     source_problem: Problem | None = None
     """Prometheus did not answer, or not in a way that can be read."""
     past_epochs: int = 0
