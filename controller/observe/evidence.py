@@ -16,6 +16,7 @@ from controller.observe.history import read_history
 from controller.observe.labels import row_of
 from controller.observe.prometheus import Prometheus, PrometheusServer
 from controller.observe.reading import MEMORY, Reading
+from controller.observe.traffic import read_traffic
 from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 from controller.plan.world import ArmName
@@ -40,6 +41,15 @@ class EvidenceSource(Protocol):
         """Return what stable did until then, in all and per interval of that length.
 
         A metric without a request is absent, and so is a query.
+
+        Raises:
+            SourceError: nothing is known.
+        """
+
+    def traffic(self, question: Question, *, before: datetime) -> dict[str, float]:
+        """Return what both arms together got per second over the last day, per metric; none without traffic.
+
+        For forecasts only.
 
         Raises:
             SourceError: nothing is known.
@@ -82,6 +92,10 @@ class PrometheusEvidence:
     def history(self, question: Question, *, before: datetime, interval: timedelta) -> dict[str, StableHistory]:
         """Return what stable did until then; see ``EvidenceSource`` and ``history``."""
         return read_history(self._prometheus, question, before=before, interval=interval)
+
+    def traffic(self, question: Question, *, before: datetime) -> dict[str, float]:
+        """Return the last day's traffic; see ``EvidenceSource`` and ``traffic``."""
+        return read_traffic(self._prometheus, question, before=before)
 
     def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
         """Return at most 10 values per label, those closest to what ``bad`` asks for first; see ``EvidenceSource``.

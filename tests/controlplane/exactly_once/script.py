@@ -52,6 +52,11 @@ class ScriptedEvidence:
         pods = {f"pod-{number}": (500.0, 10.0) for number in range(2)}
         return {"errors": StableHistory(total=100_000.0, amount=2_000.0, intervals=(pods,) * 100)}
 
+    def traffic(self, question: Question, *, before: datetime) -> dict[str, float]:
+        """Return nothing: no decision needs it."""
+        del question, before
+        return {}
+
     def label_values(self, question: Question, metric: str) -> tuple[str, ...]:
         """Return nothing: no message needs it here."""
         del question, metric
