@@ -4,7 +4,7 @@ Only the planner and the judge are on it, both real; what they see is simulated:
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -118,6 +118,8 @@ class Stage:
     request: str | None = None
     rivals: tuple[str, ...] = ()
     source_problem: Problem | None = None
+    daily: Mapping[str, float] | None = None
+    """Requests per second over the last day, per metric."""
     history: dict[str, StableHistory] = field(default_factory=lambda: {"accuracy": quiet_history()})
     """What stable did before each epoch."""
     obeys: bool = True
@@ -210,6 +212,7 @@ class Stage:
             now=self.now,
             source_problem=self.source_problem,
             history=None if self.source_problem else self.history,
+            traffic=self.daily,
         )
         return replace(situation, evidence=self._evidence(situation))
 
