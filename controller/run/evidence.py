@@ -10,14 +10,12 @@ from typing import Final
 from controller.act.record import Record, RecordKeeper, RecordKey
 from controller.api.reasons import Phase, Reason
 from controller.api.record import FrozenAnalysis, RecordedWindow, Row
-from controller.api.spec import Metric
 from controller.api.verdicts import Verdict
 from controller.judge import Trial
 from controller.observe.cluster import ClusterError
-from controller.observe.evidence import EvidenceSource, MetricQuestion, Question
+from controller.observe.evidence import EvidenceSource, Question
 from controller.observe.prometheus import SourceError
-from controller.plan.calibration import calibration_of, inflations
-from controller.plan.counters import absence_allowed, counters_of
+from controller.observe.questions import calibrated, metric_question
 from controller.plan.evidence import judged, start_trial, unproven_metrics
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE
@@ -172,22 +170,7 @@ def _observed(
             end=window.end,
             rows=rows,
         )
-    return source.evidence.window(window, _calibrated(_question(situation, weight), frozen, earlier))
-
-
-def _calibrated(question: Question, frozen: FrozenAnalysis, earlier: tuple[RecordedWindow, ...]) -> Question:
-    """Return the question with what each pod's counts are worth: as frozen, and as earlier windows showed."""
-    known = {metric.metric: metric.calibration for metric in frozen.metrics}
-    inflated = inflations(frozen, earlier)
-    metrics = tuple(
-        replace(
-            metric,
-            calibration=calibration_of(known.get(metric.name), metric.kind),
-            inflation=inflated.get(metric.name, 1.0),
-        )
-        for metric in question.metrics
-    )
-    return replace(question, metrics=metrics)
+    return source.evidence.window(window, calibrated(_question(situation, weight), frozen, earlier))
 
 
 def _with_history(situation: Situation, source: Source) -> Situation:
@@ -220,7 +203,7 @@ def _question(situation: Situation, weight: int) -> Question:
     return Question(
         namespace=situation.subject.namespace,
         labels=spec.analysis.labels,
-        metrics=tuple(_metric_question(metric) for metric in spec.analysis.metrics),
+        metrics=tuple(metric_question(metric) for metric in spec.analysis.metrics),
         requests=spec.traffic.requests,
         stable_deployment=status.stable.deployment,
         candidate_deployment=status.candidate.deployment,
@@ -231,22 +214,4 @@ def _question(situation: Situation, weight: int) -> Question:
         weight=weight,
         reachable=world.route.reachable,
         applied_at=status.traffic.applied_at,
-    )
-
-
-def _metric_question(metric: Metric) -> MetricQuestion:
-    counters = counters_of(metric)
-    return MetricQuestion(
-        name=metric.name,
-        bad=counters.bad,
-        total=counters.total,
-        allow_absent=absence_allowed(metric),
-        arms=metric.arms,
-        kind=metric.kind,
-        label=counters.label,
-        query=counters.query,
-        bounds=counters.bounds,
-        slices=metric.slices,
-        label_delay=metric.label_delay,
-        cohort=metric.cohort,
     )
