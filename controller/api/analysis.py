@@ -7,13 +7,13 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.json_schema import JsonSchemaValue
 
-from controller.api.kinds import Distribution, Histogram, Mean, QueryString, Rate, Ratio
+from controller.api.kinds import Distribution, Histogram, Mean, Paired, QueryString, Rate, Ratio
 from controller.api.model import ApiModel
 from controller.api.rules import rule
 from controller.api.scalars import DECIMAL_PATTERN, DecimalString, Duration, LabelName, PresetName, ShortName, Text
 from controller.api.verdicts import Kind, Role
 
-_SHAPES: Final = ("preset", "ratio", "rate", "mean", "histogram", "distribution", "query")
+_SHAPES: Final = ("preset", "ratio", "rate", "mean", "histogram", "distribution", "paired", "query")
 _ONE_SHAPE: Final = f"exactly one of {', '.join(_SHAPES)} must be set"
 
 
@@ -114,6 +114,9 @@ class Metric(ApiModel):
     mean: Annotated[Mean | None, Field(description="A mean of values.")] = None
     histogram: Annotated[Histogram | None, Field(description="Higher values are worse: latency.")] = None
     distribution: Annotated[Distribution | None, Field(description="Any change matters: scores, classes.")] = None
+    paired: Annotated[
+        Paired | None, Field(description="Wrong answers of both arms to the same requests: mirrored traffic.")
+    ] = None
     query: Annotated[
         QueryString | None,
         Field(description="PromQL of one arm with {{selector}}; RedFlag and Watch only, where the operator allows it."),
@@ -182,6 +185,15 @@ class Metric(ApiModel):
     )
     def _red_flags_have_a_level(self) -> bool:
         return self.role is not Role.RED_FLAG or self.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION)
+
+    @rule(
+        "!has(self.paired) || self.role != 'RedFlag' && (!has(self.arms) || !has(self.arms.label)) && "
+        "(!has(self.margin) || !has(self.margin.relative))",
+        "paired must come without role RedFlag, arms and margin.relative: each pair compares the arms by itself",
+    )
+    def _pairs_compare_by_themselves(self) -> bool:
+        relative = self.margin is not None and self.margin.relative is not None
+        return self.paired is None or not (self.role is Role.RED_FLAG or self.arms is not None or relative)
 
     @rule(
         "!has(self.query) || self.role == 'RedFlag' || self.role == 'Watch'",

@@ -9,10 +9,13 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from controller.api.model import ApiModel
 from controller.api.rules import rule
 from controller.api.scalars import DECIMAL_PATTERN, DecimalString, LabelName, described
-from controller.api.selectors import SelectorString
+from controller.api.selectors import SelectorString, naming, parse_selector
 from controller.api.verdicts import Kind
 
-__all__ = ["Better", "Bounds", "Distribution", "Histogram", "Kind", "Mean", "QueryString", "Rate", "Ratio"]
+__all__ = ["Better", "Bounds", "Distribution", "Histogram", "Kind", "Mean", "Paired", "QueryString", "Rate", "Ratio"]
+
+PAIR_LABELS: Final = ("stable", "candidate")
+"""The labels of a pair: whether that arm's answer was correct or incorrect."""
 
 SELECTOR_PLACE: Final = "{{selector}}"
 """What stands for the namespace and pods of an arm in a query."""
@@ -92,6 +95,22 @@ class Distribution(ApiModel):
         DecimalString,
         Field(description="Population stability index below which a change is too small to matter."),
     ] = Decimal("0.1")
+
+
+class Paired(ApiModel):
+    """Pairs of answers: whatever compares the answers of both arms to the same request counts them."""
+
+    counter: Annotated[
+        SelectorString,
+        Field(description="Counter with labels stable and candidate, each correct or incorrect: mlr_pair_total."),
+    ]
+
+    @rule(
+        f"!self.counter.matches(r'''{naming(*PAIR_LABELS)}''')",
+        "counter must have no matcher for the labels stable and candidate: pairs that are left out are not compared",
+    )
+    def _all_pairs(self) -> bool:
+        return not any(matcher.label in PAIR_LABELS for matcher in parse_selector(self.counter).matchers)
 
 
 def _with_place(text: str) -> str:

@@ -62,11 +62,15 @@ def _only_longer(field: str, longest: int) -> str:
 class ArmCounts(StatusModel):
     """One arm's counts in one window; ``effective`` ones are what the judge uses (deflated by the design effect).
 
-    ``total`` is what the metric is set against: requests of a ratio or of buckets, a rate's exposure, a mean's values.
+    ``total`` is what the metric is set against: requests of a ratio or of buckets, a rate's exposure, a mean's
+    values, pairs of answers.
     """
 
-    total: Annotated[_Number, Field(description="Requests, exposure or values.")]
-    bad: Annotated[_Number | None, Field(description="Ratio: bad ones. Rate: events.")] = None
+    total: Annotated[_Number, Field(description="Requests, exposure, values or pairs.")]
+    bad: Annotated[_Number | None, Field(description="Ratio: bad ones. Rate: events. Paired: its wrong answers.")] = (
+        None
+    )
+    alone: Annotated[_Number | None, Field(description="Paired: pairs in which only this arm was wrong.")] = None
     sum: Annotated[_Number | None, Field(description="Mean: sum of the values.")] = None
     buckets: Annotated[
         tuple[_Number, ...] | None,
@@ -170,7 +174,9 @@ class FrozenMetric(StatusModel):
         Field(description="That of the promotion side, where it is another (noise: Strict)."),
     ] = None
     bad: Annotated[_Text | None, Field(description="Selector of the bad ones, events or sums.")] = None
-    total: Annotated[_Text | None, Field(description="Selector of what they are set against, or of the buckets.")] = None
+    total: Annotated[_Text | None, Field(description="Selector of what they are set against, or of the buckets.")] = (
+        None
+    )
     history_total: Annotated[_Number | None, Field(description="Stable's requests before the epoch.")] = None
     history_bad: Annotated[_Number | None, Field(description="Bad ones among them, or events.")] = None
     history_buckets: Annotated[

@@ -69,6 +69,11 @@ def parse_selector(text: str) -> Selector:
     )
 
 
+def naming(*labels: str) -> str:
+    """Return the pattern of those selectors that have a matcher for one of the labels."""
+    return rf"^[^{{]*\{{{_SPACE}({_MATCHER}{_SPACE},{_SPACE})*({'|'.join(labels)}){_OPERATOR}"
+
+
 def quoted(text: str) -> str:
     """Return the text as a PromQL string literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

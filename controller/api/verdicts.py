@@ -48,6 +48,7 @@ class Kind(StrEnum):
     MEAN = "mean"
     HISTOGRAM = "histogram"
     DISTRIBUTION = "distribution"
+    PAIRED = "paired"
     QUERY = "query"
 
 

@@ -46,6 +46,10 @@ KINDS: Final[Mapping[str, Json]] = {
         "distribution": {"buckets": "predictions_total", "label": "class"},
         "margin": {"absolute": "0.05"},
     },
+    "paired": {
+        "paired": {"counter": "mlr_pair_total"},
+        "margin": {"absolute": "0.01"},
+    },
     "query": {
         "query": "max(gpu_memory_used_bytes{{{selector}}})",
         "role": "RedFlag",
@@ -100,7 +104,7 @@ class Refused:
 
 
 _ROUTER = "exactly one router must be set: gateway or service"
-_SHAPE = "exactly one of preset, ratio, rate, mean, histogram, distribution, query must be set"
+_SHAPE = "exactly one of preset, ratio, rate, mean, histogram, distribution, paired, query must be set"
 _STEPS = "steps must ascend, for example [5, 10, 25, 50]"
 _DURATION = "must be a duration such as 30s, 10m or 1h30m, at most 8760h"
 _DECIMAL = 'must be a decimal number in quotes such as "0.05"'
@@ -328,6 +332,35 @@ _KINDS: Final = (
         "superiority of a distribution",
         {**KINDS["distribution"], "role": "Target", "superiority": "Required"},
         message="superiority must be Reported for a distribution",
+    ),
+    _no_selector("paired", "counter"),
+    *(
+        _of_kind(
+            f"counter of some pairs: {counter}",
+            {**KINDS["paired"], "paired": {"counter": counter}},
+            field="paired",
+            message="counter must have no matcher for the labels stable and candidate",
+        )
+        for counter in ('mlr_pair_total{stable="incorrect"}', '{__name__="pairs", a="{,", candidate =~ "c.*"}')
+    ),
+    _of_kind("pairs without margin", {"paired": KINDS["paired"]["paired"]}, message="margin must be set"),
+    _of_kind(
+        "margin of pairs in percent", {**KINDS["paired"], "margin": {"absolute": "1"}}, message="margin.absolute must"
+    ),
+    *(
+        _of_kind(
+            f"pairs with {name}",
+            {"paired": KINDS["paired"]["paired"], **more},
+            message="paired must come without role RedFlag, arms and margin.relative",
+        )
+        for name, more in (
+            ("role RedFlag", {"role": "RedFlag", "threshold": "0.5", "minRequests": 10}),
+            ("a relative margin", {"margin": {"absolute": "0.01", "relative": "0.5"}}),
+            (
+                "arms",
+                {"margin": {"absolute": "0.01"}, "arms": {"label": "version", "stable": "1", "candidate": "2"}},
+            ),
+        )
     ),
     _of_kind("query without place", {**KINDS["query"], "query": "max(gpu_memory)"}, field="query", message=_PLACE),
     _of_kind(
