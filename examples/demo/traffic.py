@@ -11,6 +11,7 @@ Needs nothing but the standard library.
 
 import argparse
 import json
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -109,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     samples = load_samples(arguments.samples) if arguments.samples else synthetic_samples(_SYNTHETIC, seed=0)
     stop_signal, told = StopSignal(), threading.Event()
+    # Whoever reads this may end the process from now on and will still get the figures.
+    print(f"sending {arguments.rate:g} requests/s to {arguments.target}", file=sys.stderr, flush=True)
     traffic = Traffic(_plan(arguments), samples, seed=arguments.seed)
 
     def watch() -> None:

@@ -139,7 +139,15 @@ class Client:
             *((f"--count={count}",) if count else ()),
             "--feedback-url=http://digits-{version}." + scene.namespace + ".svc.cluster.local:8080/feedback",
         ]
-        return cls(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        client = cls(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        client.wait_until_it_sends()
+        return client
+
+    def wait_until_it_sends(self) -> None:
+        """Read what it says when it begins; ended before that it would leave no figures."""
+        assert self.process.stderr is not None
+        said = self.process.stderr.readline()
+        assert said.startswith("sending "), f"expected the client to begin, found {said}{self.process.stderr.read()}"
 
     def stop(self) -> Json:
         """End it and return what it counted."""
@@ -149,7 +157,8 @@ class Client:
     def finish(self) -> Json:
         """Wait for its end and return what it counted."""
         if self.result is None:
-            printed, _ = self.process.communicate(timeout=120)
+            printed, complaints = self.process.communicate(timeout=120)
+            assert printed, f"expected the client's figures, found {complaints}"
             self.result = json.loads(printed)
         return self.result
 
