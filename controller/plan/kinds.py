@@ -125,11 +125,15 @@ def _mean_test(
     scale, calibration = _scale(metric), calibration_of(resolved.calibration, metric.kind)
     if scale.bounds is None:
         return MeanTest(**shared, unit=scale.unit, batch=1 if calibration is None else calibration.batch)
-    known, history = _past(resolved), None
-    if known is not None and known.total > 0.0:
-        past = _mean_arm(scale, known.total, known.bad)
-        history = History(past.total, past.bad) if isinstance(past, Arm) else None
-    return RatioTest(**shared, unit=scale.unit, history=history, steps=frozen.steps)
+    return RatioTest(**shared, unit=scale.unit, history=_past_shares(scale, resolved), steps=frozen.steps)
+
+
+def _past_shares(scale: MeanScale, resolved: FrozenMetric) -> History | None:
+    if resolved.history_total is None or resolved.history_bad is None or float(resolved.history_total) <= 0.0:
+        return None
+    total, amount = float(resolved.history_total), float(resolved.history_bad)
+    past = _mean_arm(scale, total, amount, design_effect=_design_effect(resolved))
+    return History(past.total, past.bad) if isinstance(past, Arm) else None
 
 
 def _past(resolved: FrozenMetric) -> History | None:
