@@ -12,7 +12,7 @@ from controller.judge.batch import Floats, PodCounts
 from tests.bench.operating.follow import Watched
 from tests.bench.operating.methods import Evidence, RepeatedZ, Thresholds, ratio_test, worse
 from tests.bench.operating.shares import ACCURACY, HISTORY
-from tests.bench.operating.tables import Section, Sheet
+from tests.bench.operating.tables import Section, Sheet, percent
 
 GOOD_DELAY = 2.0
 BAD_DELAY = 4 * GOOD_DELAY
@@ -70,23 +70,21 @@ def _drawn(rng: np.random.Generator, bad: float, good: float, *, runs: int) -> P
     return PodCounts(wrong + right, wrong)
 
 
-_CASES = (
+_FAIR = (
     ("arrivals, equal delays", by_arrival, 1.0, 1.8),
-    ("arrivals, the candidate's good labels 3 × slower", by_arrival, SLOWER, 78),
     (f"cohorts at the age of {MATURE} windows, 3 × slower", by_cohort, SLOWER, 2.0),
 )
+_UNFAIR = "arrivals, the candidate's good labels 3 × slower"
 
 
 def delayed_labels(runs: int) -> Section:
-    """4.12."""
-    sheet = Sheet(tuple(name for name, _, _, _ in _CASES))
-    for place, (column, counting, slower, expected) in enumerate(_CASES):
+    """4.12. Arrivals with unequal delays break what every rule rests on, so they are held to no bound."""
+    sheet = Sheet((_FAIR[0][0], _UNFAIR, _FAIR[1][0]))
+    for place, (column, counting, slower, expected) in enumerate(_FAIR):
         for name, each in watch(counting, slower=slower, runs=runs, seed=place).items():
-            unfair = "arrivals, the" in column
-            what = f"4.12, {column}"
-            sheet.false(name, column, each, expected if name == "F1" else None, what=what)
-            if unfair:
-                sheet.bounds = [bound for bound in sheet.bounds if not bound.what.startswith(what)]
+            sheet.false(name, column, each, expected if name == "F1" else None, what=f"4.12, {column}")
+    for name, each in watch(by_arrival, slower=SLOWER, runs=runs, seed=2).items():
+        sheet.put(name, _UNFAIR, percent(each.share), 78 if name == "F1" else None, " %")
     return sheet.section(
         "Delayed labels",
         "Reference 4.12. No true difference; accuracy 92 %, 2,000 requests per window, 10 %, margin 0, 300 windows, "

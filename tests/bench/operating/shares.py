@@ -32,17 +32,18 @@ RIVALS = (*Thresholds.RULES, "repeated z-test")
 
 @dataclass(frozen=True)
 class Kind:
-    """A metric of the reference: its rate, the regression to be found, and the SLO of the threshold rules."""
+    """A metric of the reference: its rate, a regression and a disaster to be found, and the SLO of threshold rules."""
 
     name: str
     base: float
     worse: float
+    disaster: float
     slo: float
     margin: float
 
 
-ERRORS = Kind("errors", 0.005, 0.015, 0.01, 0.0025)
-ACCURACY = Kind("accuracy", 0.08, 0.12, 0.10, 0.01)
+ERRORS = Kind("errors", 0.005, 0.015, 0.1, slo=0.01, margin=0.0025)
+ACCURACY = Kind("accuracy", 0.08, 0.12, 0.3, slo=0.1, margin=0.01)
 KINDS = (ERRORS, ACCURACY)
 
 
@@ -217,42 +218,43 @@ def _noisy(
     return follow(traffic, methods, windows=500)
 
 
-def overdispersion(runs: int) -> Section:
-    """4.4: what pods have in common within a window."""
-    columns = (
-        *(f"{name}: false, {kind.name}" for name in _CORRELATIONS for kind in KINDS),
-        *(f"{name}: windows, {kind.name}" for name in ("deff 1", "deff 5") for kind in KINDS),
-    )
-    sheet = Sheet(columns)
+def unchanged_in_noise(runs: int) -> Section:
+    """4.4, false roll-backs: what the requests of a pod have in common within a window."""
+    sheet = Sheet(tuple(f"{name}: {kind.name}" for name in _CORRELATIONS for kind in KINDS))
     for row, (name, correlation) in enumerate(_CORRELATIONS.items()):
         for place, kind in enumerate(KINDS):
+            column = f"{name}: {kind.name}"
             for method, each in _noisy(kind, correlation, Effect(), runs=runs, seed=(44, row, place)).items():
                 known = _NOISY_FALSE.get(method)
-                column, what = f"{name}: false, {kind.name}", f"4.4, {name}, {kind.name}"
                 reference = 0 if method == _GUARD else None if known is None else known[row][place]
-                sheet.false(method, column, each, reference, what=what)
-            if name != "deff 2":
-                _found_in_noise(sheet, kind, (name, correlation), runs=runs)
+                sheet.false(method, column, each, reference, what=f"4.4, {column}")
     return sheet.section(
-        "Overdispersion: requests of one pod have something in common",
-        "Reference 4.4. One pod of the candidate and nine of stable, 2,000 requests per window, a rate of its own "
-        "for each pod and window (design effects of 1, 2 and 5 at the candidate), 200 windows of history, 500 "
-        f"windows, {runs} runs. The row of the catastrophic margin has 0.5 → 10 % and 92 → 70 % in its last four "
-        "columns.",
+        "Overdispersion: an unchanged model taken back",
+        "Reference 4.4. One pod of the candidate and nine of stable, 2,000 requests per window, a rate of its own for "
+        "each pod and window (design effects of 1, 2 and 5 at the candidate), 200 windows of history, 500 windows, "
+        f"{runs} runs.",
     )
 
 
-def _found_in_noise(sheet: Sheet, kind: Kind, noise: tuple[str, float], *, runs: int) -> None:
-    name, correlation = noise
-    row, place = int(name == "deff 5"), KINDS.index(kind)
-    worse_model, disaster = Effect(kind.worse - kind.base), Effect({"errors": 0.095, "accuracy": 0.22}[kind.name])
-    column = f"{name}: windows, {kind.name}"
-    for method, each in _noisy(kind, correlation, worse_model, runs=runs, seed=(44, 5 + row, place)).items():
-        known = _NOISY_FOUND.get(method)
-        if method != _GUARD:
-            sheet.windows(method, column, each, None if known is None else known[row][place])
-    found = _noisy(kind, correlation, disaster, runs=runs, seed=(44, 8 + row, place))
-    sheet.windows(_GUARD, column, found[_GUARD], _GUARD_FOUND[row][place])
+def worse_in_noise(runs: int) -> Section:
+    """4.4, detection."""
+    names = {"deff 1": 0, "deff 5": 1}
+    sheet = Sheet(tuple(f"{name}: {kind.name}" for name in names for kind in KINDS))
+    for name, row in names.items():
+        for place, kind in enumerate(KINDS):
+            column, correlation = f"{name}: {kind.name}", _CORRELATIONS[name]
+            changed, disaster = Effect(kind.worse - kind.base), Effect(kind.disaster - kind.base)
+            for method, each in _noisy(kind, correlation, changed, runs=runs, seed=(44, 5 + row, place)).items():
+                known = _NOISY_FOUND.get(method)
+                if method != _GUARD:
+                    sheet.windows(method, column, each, None if known is None else known[row][place])
+            guard = _noisy(kind, correlation, disaster, runs=runs, seed=(44, 8 + row, place))[_GUARD]
+            sheet.put(_GUARD, column, f"{guard.mean:.1f}", _GUARD_FOUND[row][place])
+    return sheet.section(
+        "Overdispersion: windows until a worse model is found",
+        "Reference 4.4, as above: 0.5 → 1.5 % errors and 92 → 88 % accuracy; in the row of the catastrophic margin "
+        f"0.5 → 10 % and 92 → 70 %. {runs} runs.",
+    )
 
 
 # -- 4.5 --------------------------------------------------------------------------------------------------------------
@@ -262,7 +264,10 @@ _PODS = (
     ("accuracy, 2 + 8 pods", ACCURACY, 2, 8, 0.04, (29.0, 1.5, 0.94, 100)),
     ("accuracy, 4 + 6 pods", ACCURACY, 4, 6, 0.04, (27.8, 2.0, 0.77, 100)),
     ("errors, 1 + 9 pods", ERRORS, 1, 9, 0.01, (8.0, 1.2, 0.08, 100)),
+    ("accuracy, 1 + 3 pods", ACCURACY, 1, 3, 0.04, (None, None, None, None)),
+    ("accuracy, 1 + 2 pods", ACCURACY, 1, 2, 0.04, (None, None, None, None)),
 )
+_ENOUGH_PODS = 4
 
 
 def pods_that_differ(runs: int) -> Section:
@@ -281,12 +286,14 @@ def pods_that_differ(runs: int) -> Section:
         )
         for rival in RIVALS:
             sheet.put(name, rival, percent(null[rival].share))
-        sheet.bounds.append(Bound(f"4.5, {name}: F1 at the noise floor", null["floor"].count, runs))
+        if stable >= _ENOUGH_PODS:
+            sheet.bounds.append(Bound(f"4.5, {name}: F1 at the noise floor", null["floor"].count, runs))
     return sheet.section(
         "Pods that differ for good",
-        "Reference 4.5. Logits of the pods' rates with a standard deviation of 0.1, 2,000 requests per window, 10 "
-        f"%, 300 windows, calibrated on 200 windows of history (F5, F12), {runs} runs. Found: accuracy 4 "
-        "points, errors 1 point worse.",
+        "Reference 4.5. Logits of the pods' rates with a standard deviation of 0.1, 2,000 requests per window, "
+        f"10 %, 300 windows, calibrated on 200 windows of history (F5, F12), {runs} runs. Found: accuracy 4 "
+        "points, errors 1 point worse. From two or three pods of stable the floor itself is a guess, and the last "
+        "two rows are held to no bound: give stable four pods, or a margin above what its pods differ by.",
     )
 
 

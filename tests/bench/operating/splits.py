@@ -75,35 +75,24 @@ _FOUND = {200: {0.11: 84, 0.12: 23, 0.15: 6}, 2000: {0.11: 9, 0.12: 3, 0.15: 1}}
 _STICKY_FALSE = {200: 13, 2000: 99}
 
 
-def sample_ratio(runs: int) -> Section:
-    """4.11."""
-    columns = tuple(
-        f"{requests} requests: {what}"
-        for requests in _FOUND
-        for what in ("false", "false, sticky", "11 %: windows", "12 %: windows", "15 %: windows")
-    )
-    sheet = Sheet(columns, first="rule")
-    for requests, known in _FOUND.items():
-        for name, each in watch(SHARE, requests=requests, runs=runs, seed=0).items():
-            sheet.put(
-                name, f"{requests} requests: false", percent(each.share), "≤ 0.1 %" if name == _EVIDENCE else None
-            )
-            sheet.bounds.append(Bound(f"4.11, {requests} requests: {name}", each.count, runs, highest=0.001))
-        for name, each in watch(SHARE, requests=requests, runs=runs, correlation=0.01, seed=1).items():
-            reference = _STICKY_FALSE[requests] if name == _EVIDENCE else None
-            sheet.put(name, f"{requests} requests: false, sticky", percent(each.share), reference, " %")
-            if name == _STICKY:
-                sheet.bounds.append(
-                    Bound(f"4.11, {requests} requests, sticky: {name}", each.count, runs, highest=0.001)
-                )
-        for share, expected in known.items():
-            column = f"{requests} requests: {100 * share:.0f} %: windows"
-            for name, each in watch(share, requests=requests, runs=runs, seed=2).items():
-                sheet.windows(name, column, each, expected if name == _EVIDENCE else None)
+def sample_ratio(runs: int, requests: int) -> Section:
+    """4.11 at so many requests per window."""
+    sheet = Sheet(("false", "false, sticky", *(f"{100 * share:.0f} %: windows" for share in _FOUND[requests])), "rule")
+    for name, each in watch(SHARE, requests=requests, runs=runs, seed=0).items():
+        sheet.put(name, "false", percent(each.share), "≤ 0.1 %" if name == _EVIDENCE else None)
+        sheet.bounds.append(Bound(f"4.11, {requests} requests: {name}", each.count, runs, highest=0.001))
+    for name, each in watch(SHARE, requests=requests, runs=runs, correlation=0.01, seed=1).items():
+        sheet.put(
+            name, "false, sticky", percent(each.share), _STICKY_FALSE[requests] if name == _EVIDENCE else None, " %"
+        )
+        if name == _STICKY:
+            sheet.bounds.append(Bound(f"4.11, {requests} requests, sticky: {name}", each.count, runs, highest=0.001))
+    for share, expected in _FOUND[requests].items():
+        for name, each in watch(share, requests=requests, runs=runs, seed=2).items():
+            sheet.windows(name, f"{100 * share:.0f} %: windows", each, expected if name == _EVIDENCE else None)
     return sheet.section(
-        "Sample-ratio mismatch",
-        f"Reference 4.11. 10 % are wanted, 500 windows, alarm at evidence 1,000, {runs} runs. *Sticky*: in each "
-        "window a share of its own, with an intraclass correlation of 0.01 and a mean of 10 %. The reference counts "
-        "the evidence alone; the check also wants a deviation that matters, so a true share of 11 % is at its "
-        "limit.",
+        f"Sample-ratio mismatch, {requests} requests per window",
+        f"Reference 4.11. 10 % are wanted, 500 windows, alarm at evidence 1,000, {runs} runs. *Sticky*: in each window "
+        "a share of its own, with an intraclass correlation of 0.01 and a mean of 10 %. The reference counts the "
+        "evidence alone; the check also wants a deviation that matters, so a true share of 11 % is at its limit.",
     )

@@ -1,5 +1,6 @@
 """Figures of our simulation beside those of the reference, as tables and as bounds that must hold."""
 
+import textwrap
 from dataclasses import dataclass, field
 from math import isnan
 
@@ -69,7 +70,7 @@ class Section:
     paces: tuple[Pace, ...] = ()
 
     def markdown(self) -> str:
-        return f"## {self.title}\n\n{self.text}\n\n{table(self.header, self.rows)}\n"
+        return f"## {self.title}\n\n{filled(self.text)}\n\n{table(self.header, self.rows)}"
 
 
 @dataclass
@@ -106,9 +107,14 @@ class Sheet:
         return Section(title, text, (self.first, *self.columns), rows, tuple(self.bounds), tuple(self.paces))
 
 
+def filled(text: str) -> str:
+    """Paragraphs in lines of at most 120 characters."""
+    return "\n\n".join(textwrap.fill(part, 120, break_on_hyphens=False) for part in text.split("\n\n"))
+
+
 def percent(share: float) -> str:
     """A share in percent, with a digit after the point where that says something."""
-    return f"{100 * share:.1f} %" if 0.0 < share < 1.0 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if 0.0 < round(share, 6) < 1.0 else f"{abs(100 * share):.0f} %"
 
 
 def _number(value: float | str) -> str:
