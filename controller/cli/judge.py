@@ -167,6 +167,7 @@ _COUNTED: Final[Mapping[Kind, str]] = {
     Kind.MEAN: "sum/number",
     Kind.HISTOGRAM: "requests",
     Kind.DISTRIBUTION: "requests",
+    Kind.PAIRED: "alone/all",
     Kind.QUERY: "value",
 }
 """What the table's columns hold."""
@@ -177,6 +178,7 @@ _LEVELS: Final[Mapping[Kind, str]] = {
     Kind.MEAN: "means",
     Kind.HISTOGRAM: "shares above the edge that differs most",
     Kind.DISTRIBUTION: "shares where they differ most",
+    Kind.PAIRED: "shares of wrong answers",
     Kind.QUERY: "values",
 }
 """What the arms' levels are."""

@@ -7,8 +7,9 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from controller.api.model import ApiModel
 from controller.judge._buckets import BucketArm, common_edges
+from controller.judge._paired import PairArm
 
-__all__ = ["BucketCounts", "Counts", "Entry", "Events", "Factor", "Number", "Share", "Values", "WindowEntry"]
+__all__ = ["BucketCounts", "Counts", "Entry", "Events", "Factor", "Number", "Pairs", "Share", "Values", "WindowEntry"]
 
 
 def decimal(value: object) -> Decimal:
@@ -85,7 +86,20 @@ class BucketCounts(ApiModel):
         return self
 
 
-Entry = TypeVar("Entry", Counts, Events, Values, BucketCounts)
+class Pairs(ApiModel):
+    """Of pairs of answers: all of them, those in which this arm was wrong, and those in which it alone was."""
+
+    total: _Count
+    bad: _Count
+    alone: _Count
+
+    @model_validator(mode="after")
+    def _well_formed(self) -> Self:
+        PairArm(self.total, self.bad, self.alone)
+        return self
+
+
+Entry = TypeVar("Entry", Counts, Events, Values, BucketCounts, Pairs)
 
 
 class _Pods(ApiModel, Generic[Entry]):

@@ -1,7 +1,8 @@
 """A metric in a file of windows, per kind: what is tested, and its windows as that test wants them."""
 
 from decimal import Decimal
-from typing import Annotated, Generic, Literal, Self, TypedDict
+from math import isclose
+from typing import Annotated, Final, Generic, Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -17,6 +18,7 @@ from controller.judge._file_entries import (
     Events,
     Factor,
     Number,
+    Pairs,
     Share,
     Values,
     WindowEntry,
@@ -24,6 +26,8 @@ from controller.judge._file_entries import (
 from controller.judge._histogram import HistogramTest
 from controller.judge._margin import resolve_margin, resolve_mean_margin, resolve_rate_margin
 from controller.judge._mean_process import MeanTest
+from controller.judge._paired import PairArm
+from controller.judge._paired_process import PairTest
 from controller.judge._process import ArmLike, MetricTest, Window, WindowLike
 from controller.judge._rate import RateArm
 from controller.judge._rate_process import RateTest
@@ -31,7 +35,17 @@ from controller.judge._ratio import Arm, History
 from controller.judge._ratio_process import RatioTest
 from controller.judge._scale import MeanScale
 
-__all__ = ["Calibration", "DistributionMetric", "HistogramMetric", "MeanMetric", "RateMetric", "RatioMetric"]
+__all__ = [
+    "Calibration",
+    "DistributionMetric",
+    "HistogramMetric",
+    "MeanMetric",
+    "PairedMetric",
+    "RateMetric",
+    "RatioMetric",
+]
+
+_ROUNDING: Final = 1e-9
 
 
 class Calibration(ApiModel):
@@ -215,3 +229,45 @@ class DistributionMetric(_BucketMetric):
             history=self._known(calibration),
             floor=float(self.floor),
         )
+
+
+class PairedMetric(_Metric[Pairs]):
+    """Answers of both arms to the same requests, of which some were wrong.
+
+    Stable's answers are in every pair beside the candidate's: there is no history, and no calibration is applied.
+    """
+
+    kind: Literal["paired"]
+    history: None = None
+
+    @model_validator(mode="after")
+    def _same_pairs(self) -> Self:
+        for number, entry in enumerate(self.windows):
+            problem = None if entry is None else _unpaired(entry)
+            if problem is not None:
+                msg = f"{problem} in windows[{number}]"
+                raise ValueError(msg)
+        return self
+
+    def test(self, calibration: Calibration, horizon: int) -> PairTest:  # noqa: ARG002 - none is applied
+        """F10 and bets, with the margin in shares."""
+        return PairTest(**self._shared(horizon), margin=resolve_margin(*self._tolerated, None))
+
+    def arm(self, entry: Pairs, design_effect: float) -> PairArm:  # noqa: ARG002 - none is applied
+        """Pairs as they are."""
+        return PairArm(entry.total, entry.bad, entry.alone)
+
+
+def _unpaired(entry: WindowEntry[Pairs]) -> str | None:
+    """Say why a window's arms cannot be two sides of the same pairs; None where they can."""
+    if entry.weight is not None:
+        return f"expected no weight, as pairs do not tell the arms' shares of the requests; found {entry.weight:g}"
+    stable, candidate = entry.stable_sum, entry.candidate_sum
+    both = stable.bad - stable.alone, candidate.bad - candidate.alone
+    if isclose(stable.total, candidate.total) and isclose(*both, abs_tol=_ROUNDING * stable.total):
+        return None
+    return (
+        "expected the same pairs for both arms, as many in all (total) and as many in which both were wrong "
+        f"(bad - alone); found {stable.total:g} and {both[0]:g} for stable, {candidate.total:g} and {both[1]:g} for "
+        "the candidate"
+    )

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import log
+from typing import ClassVar
 
 import numpy as np
 
+from controller.api.verdicts import Kind
 from controller.judge._interval import difference_grid
 from controller.judge._mixture import Plain, Restart
 from controller.judge._paired import BETS, PairArm, log_factors, log_mcnemar
@@ -21,6 +23,8 @@ _LARGEST_CATASTROPHE = 0.5
 @dataclass(frozen=True)
 class PairTest(MetricTest):
     """What is to be tested about pairs of answers; the margin is a difference of the shares of wrong ones."""
+
+    kind: ClassVar[Kind] = Kind.PAIRED
 
     def problem(self) -> str | None:
         """What stands against the test: a margin of a share is below 1."""

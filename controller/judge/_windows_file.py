@@ -17,6 +17,7 @@ from controller.judge._file_metrics import (
     DistributionMetric,
     HistogramMetric,
     MeanMetric,
+    PairedMetric,
     RateMetric,
     RatioMetric,
 )
@@ -62,7 +63,8 @@ _Metric = Annotated[
     | Annotated[RateMetric, Tag("rate")]
     | Annotated[MeanMetric, Tag("mean")]
     | Annotated[HistogramMetric, Tag("histogram")]
-    | Annotated[DistributionMetric, Tag("distribution")],
+    | Annotated[DistributionMetric, Tag("distribution")]
+    | Annotated[PairedMetric, Tag("paired")],
     Discriminator(_kind),
 ]
 

@@ -117,7 +117,7 @@ BAD_FILES = [
     ((*METRIC, "kind"), "mean", "metrics[0].windows[0].stable.count: expected this key, found none"),
     ((*METRIC, "kind"), "histogram", "metrics[0].windows[0].candidate.buckets: expected this key, found none"),
     ((*METRIC, "kind"), "query", "metrics[0]: expected the kind 'ratio' or 'rate' or 'mean'"),
-    ((*METRIC, "kind"), "ratios", "or 'distribution', found 'ratios'"),
+    ((*METRIC, "kind"), "ratios", "or 'distribution' or 'paired', found 'ratios'"),
     ((*METRIC, "role"), "Judge", "metrics[0].role: expected 'RedFlag', 'Guardrail', 'Target' or 'Watch'"),
     ((*METRIC, "role"), "RedFlag", "threshold for the role RedFlag and for no other"),
     ((*METRIC, "margin"), ..., "metrics[0]: expected a margin, absolute or relative; found neither"),

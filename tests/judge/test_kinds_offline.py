@@ -145,6 +145,66 @@ def test_edges_that_only_some_have_are_merged_and_disjoint_ones_refused(
     assert "stable has 1, +Inf, the candidate has 2, +Inf" in told
 
 
+def pair_window(candidate: float, stable: float, *, both: float = 0, total: float = 100) -> tuple[Json, Json]:
+    """The two sides of pairs in which only the candidate, only stable, and both were wrong."""
+    of_stable, of_candidate = ({"total": total, "bad": each + both, "alone": each} for each in (stable, candidate))
+    return of_stable, of_candidate
+
+
+@pytest.mark.parametrize(("candidate", "stable", "evidence"), [(10, 10, 0.270260), (3, 0, 3.75)])
+def test_pairs_are_mcnemars_test_as_published(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, candidate: int, stable: int, evidence: float
+) -> None:
+    """C37, pair by pair: at every window the evidence is that of all discordant pairs so far."""
+    windows = [pair_window(1, 0, both=2, total=7)] * candidate + [pair_window(0, 1, total=7)] * stable
+    found = judged(capsys, tmp_path, metric("paired", windows))
+    assert math.exp(found["logEvidence"]["worse"][-1]) == pytest.approx(evidence, abs=5e-7)
+    assert found["difference"] == pytest.approx((candidate - stable) / (7 * len(windows)))
+
+
+def test_pairs_decide_both_ways(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    margin = {"absolute": "0.02"}
+    worse = judged(capsys, tmp_path, metric("paired", [pair_window(8, 1, both=3)] * 8, margin=margin))
+    assert worse["verdict"] == "Worse"
+    assert worse["rates"] == {"stable": pytest.approx(0.04), "candidate": pytest.approx(0.11)}
+    assert worse["interval"][0] < 0.07 < worse["interval"][1]
+    equal = judged(capsys, tmp_path, metric("paired", [pair_window(1, 1, both=3)] * 40, margin=margin))
+    assert equal["verdict"] == "NotWorse"
+
+
+def test_pairs_are_added_up_over_pods_and_never_deflated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stable, candidate = pair_window(2, 1, both=3)
+    double = pair_window(4, 2, both=6, total=200)
+    margin, noise = {"absolute": "0.02"}, {"designEffect": "3", "noiseFloor": "0.05"}
+    pods = metric("paired", [({"pods": [stable] * 2}, {"pods": [candidate] * 2})], margin=margin)
+    assert judged(capsys, tmp_path, pods, calibration=noise) == judged(
+        capsys, tmp_path, metric("paired", [double], margin=margin)
+    )
+
+
+@pytest.mark.parametrize(
+    ("window", "others", "message"),
+    [
+        (pair_window(5, 101), {}, "windows[0].stable: expected 0 <= alone <= bad <= total"),
+        ((pair_window(5, 1)[0], pair_window(5, 1, total=99)[1]), {}, "found 100 and 0 for stable, 99 and 0 for the"),
+        ((pair_window(5, 1)[0], pair_window(5, 1, both=2)[1]), {}, "in which both were wrong (bad - alone); found"),
+        (pair_window(5, 1), {"history": pair_window(5, 1)[0]}, "history"),
+        (({"total": 1, "bad": 1}, {"total": 1, "bad": 1}), {}, "windows[0].stable.alone: expected this key"),
+    ],
+)
+def test_what_is_no_pairs_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, window: tuple[Json, Json], others: Json, message: str
+) -> None:
+    told = refused(capsys, tmp_path, metric("paired", [window], margin={"absolute": "0.02"}, **others))
+    assert message in told
+
+
+def test_pairs_tell_no_shares_of_the_requests(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = metric("paired", [pair_window(5, 1)], margin={"absolute": "0.02"})
+    asked["windows"][0]["weight"] = 10
+    assert "expected no weight, as pairs do not tell the arms' shares" in refused(capsys, tmp_path, asked)
+
+
 @pytest.mark.parametrize(
     ("kind", "windows", "level"),
     [
@@ -153,6 +213,7 @@ def test_edges_that_only_some_have_are_merged_and_disjoint_ones_refused(
         ("mean", [({"count": 90, "sum": 90}, {"count": 10, "sum": 13})] * 3, "means"),
         ("histogram", [({"buckets": [9, 1], "edges": [1, "+Inf"]},) * 2] * 3, "shares above the edge"),
         ("distribution", [({"buckets": [9, 1, 4]},) * 2] * 3, "shares where they differ most"),
+        ("paired", [pair_window(2, 1)] * 3, "shares of wrong answers"),
     ],
 )
 def test_text_names_the_levels_of_the_kind(
