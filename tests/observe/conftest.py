@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIServer
 
 import pytest
@@ -18,6 +18,16 @@ from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 PATIENCE_SECONDS = 20
 """After that what was waited for is taken as not coming."""
+
+
+class Scraped(Protocol):
+    """What stands for a pod."""
+
+    address: str
+    labels: dict[str, str]
+
+    def end(self) -> None:
+        """Let the pod die."""
 
 
 class Exporter:
@@ -57,7 +67,7 @@ class PrometheusProcess:
     """Prometheus with a storage of its own; scrapes each exporter twice a second."""
 
     folder: Path
-    exporters: list[Exporter] = field(default_factory=list)
+    exporters: list[Scraped] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:

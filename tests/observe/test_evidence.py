@@ -79,9 +79,10 @@ def story(prometheus: PrometheusProcess) -> Story:
     (candidate,) = (Exporter(pod, model="2") for pod in CANDIDATE)
     victim = Exporter(STABLE[0], namespace="victim", model="1")
     neighbour = Exporter("fraud-v3-5d59d67564-x2x2x", model="1")
-    prometheus.exporters += [one, two, candidate, victim, neighbour]
+    exporters = [one, two, candidate, victim, neighbour]
+    prometheus.exporters += exporters
     prometheus.discover()
-    for exporter in prometheus.exporters:
+    for exporter in exporters:
         exporter.serve(good=1000)
     beginning = now()
     _all_scraped(prometheus, alive=5)
