@@ -68,8 +68,12 @@ class _Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bets:
-    """The grid laid out as one row: six alternatives for all δ < 0, then ten for all δ ≥ 0."""
+    """The grid laid out as one row: six alternatives for all δ < 0, then ten for all δ ≥ 0.
 
+    ``grid`` may lack the smallest δ; ``whole`` never does.
+    """
+
+    whole: tuple[float, ...]
     grid: Floats
     margins: Floats
     fractions: Floats
@@ -103,17 +107,51 @@ class _Bets:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Folded:
-    """What windows said: log e-values per side and bet, and which δ each side has refuted so far."""
+    """What windows said: log e-values per side and bet, and which δ of the whole grid each side has refuted so far."""
 
+    bets: _Bets
     logs: Floats
     refuted: Flags
 
-    def after(self, windows: Sequence[_Counts], *, bets: _Bets, alpha: float) -> "_Folded":
+    @classmethod
+    def start(cls, margin: float) -> "_Folded":
+        """Nothing said."""
+        bets = _bets(difference_grid(margin))
+        return cls(bets, np.zeros((2, bets.margins.size)), np.zeros((2, bets.grid.size), dtype=bool))
+
+    def after(self, windows: Sequence[_Counts], *, alpha: float) -> "_Folded":
         """The same with more windows in it."""
-        factors = _log_factors(windows, bets=bets)
+        factors = _log_factors(windows, bets=self.bets)
         logs = np.cumsum(np.concatenate([self.logs[np.newaxis], factors]), axis=0)[1:]
-        refuted = (bets.evidence(logs) >= -log(alpha)).any(axis=0)
-        return _Folded(logs=logs[-1], refuted=self.refuted | refuted)
+        refuted = self.refuted.copy()
+        refuted[:, -self.bets.grid.size :] |= (self.bets.evidence(logs) >= -log(alpha)).any(axis=0)
+        return _Folded(self.bets, logs[-1], refuted).without_settled()
+
+    def without_settled(self) -> "_Folded":
+        """The same without the bets on the smallest δ, as far as both sides have refuted them.
+
+        Only the evidence on those and on smaller δ rests on them, and what is refuted stays so. One δ < 0 is kept.
+        """
+        whole, kept = self.bets.whole, self.bets.grid.size
+        settled = min(_leading(self.refuted[0]), _leading(self.refuted[1]), len(whole) // 2 - 1)
+        surplus = settled - (len(whole) - kept)
+        if surplus <= 0:
+            return self
+        split = self.bets.fractions.size
+        lower = self.logs[:, :split].reshape(2, len(MARGIN_FRACTIONS), -1)[..., surplus:].reshape(2, -1)
+        logs = np.concatenate([lower, self.logs[:, split:]], axis=-1)
+        return _Folded(_bets(whole, settled), logs, self.refuted)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The largest δ that side 0 has refuted with all smaller ones, and mirrored that of side 1."""
+        grid = (-1.0, *self.bets.whole)
+        return grid[_leading(self.refuted[0])], -grid[_leading(self.refuted[1])]
+
+
+def _leading(row: Flags) -> int:
+    """How many δ are refuted before the first that is not."""
+    return row.size if row.all() else int(np.argmin(row))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,45 +163,38 @@ class DifferenceInterval:
     """
 
     alpha: float
-    _bets: _Bets = field(repr=False)
     _said: Deferred[_Folded, _Counts] = field(repr=False)
 
     @classmethod
     def start(cls, margin: float, alpha: float) -> "DifferenceInterval":
         """Nothing known: from −1 to 1."""
-        bets = _bets(margin)
-        nothing = _Folded(logs=np.zeros((2, bets.margins.size)), refuted=np.zeros((2, bets.grid.size), dtype=bool))
-        return cls(alpha, bets, Deferred(nothing))
+        return cls(alpha, Deferred(_Folded.start(margin)))
 
     def update(self, window: Window[Arm], rate: float) -> "DifferenceInterval":
         """The interval after a comparable window; ``rate`` is the guess for stable's, made before it."""
         stable, candidate = window.stable, window.candidate
         counts = _Counts(stable.total, stable.bad, candidate.total, candidate.bad, rate)
-        return DifferenceInterval(self.alpha, self._bets, self._said.noting(counts))
+        return DifferenceInterval(self.alpha, self._said.noting(counts))
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Lower and upper bound of candidate's rate minus stable's, in [−1, 1]."""
-        refuted = self._said.result(self._fold).refuted
-        return self._reach(refuted[0]), -self._reach(refuted[1])
+        return self._said.result(self._fold).bounds
 
     def _fold(self, said: _Folded, windows: Sequence[_Counts]) -> _Folded:
         for first in range(0, len(windows), _AT_ONCE):
-            said = said.after(windows[first : first + _AT_ONCE], bets=self._bets, alpha=self.alpha)
+            said = said.after(windows[first : first + _AT_ONCE], alpha=self.alpha)
         return said
-
-    def _reach(self, row: Flags) -> float:
-        refuted = row.size if row.all() else int(np.argmin(row))
-        return float(self._bets.grid[refuted - 1]) if refuted else -1.0
 
 
 @lru_cache(maxsize=256)
-def _bets(margin: float) -> _Bets:
-    grid = np.array(difference_grid(margin))
+def _bets(whole: tuple[float, ...], first: int = 0) -> _Bets:
+    grid = np.array(whole[first:])
     lower = grid[grid < 0.0]
     upper = grid[lower.size :]
     margins = np.concatenate([np.tile(lower, len(MARGIN_FRACTIONS)), np.tile(upper, len(ODDS_RATIOS))])
     return _Bets(
+        whole=whole,
         grid=grid,
         margins=margins,
         fractions=np.repeat(MARGIN_FRACTIONS, lower.size),

@@ -30,7 +30,7 @@ def test_grid(margin):
 )
 def test_array_and_single_window_agree(rate, margin, n0, n1, shares):
     k0, k1 = int(n0 * shares[0]), int(n1 * shares[1])
-    bets = _bets(margin)
+    bets = _bets(difference_grid(margin))
     (found,) = _log_factors([_Counts(n0, k0, n1, k1, rate)], bets=bets)
     sides = [(rate, Window(Arm(n0, k0), Arm(n1, k1))), (1 - rate, Window(Arm(n0, n0 - k0), Arm(n1, n1 - k1)))]
 
@@ -122,7 +122,9 @@ def test_it_does_not_matter_when_the_bounds_are_read(seed, windows, read, rate, 
             assert len(often.bounds) == 2
 
     assert often.bounds == once.bounds
-    assert (often._said.state.logs == once._said.state.logs).all()
+    assert (often._said.state.refuted == once._said.state.refuted).all()
+    kept = min(often._said.state.bets.odds.size, once._said.state.bets.odds.size)
+    assert (often._said.state.logs[:, -kept:] == once._said.state.logs[:, -kept:]).all()
 
 
 def test_bounds_between_two_readings_can_still_be_read():
@@ -138,3 +140,21 @@ def test_bounds_between_two_readings_can_still_be_read():
             interval = interval.update(window, 0.05)
         expected.append(interval.bounds)
     assert [interval.bounds for interval in reversed(course)] == expected[::-1]
+
+
+@pytest.mark.parametrize(("p0", "p1", "margin"), [(0.08, 0.08, 0.01), (0.005, 0.1, 0.0025), (0.5, 0.1, 0.3)])
+def test_forgetting_what_is_settled_changes_nothing(p0, p1, margin):
+    rng, bets = np.random.default_rng(0), _bets(difference_grid(margin))
+    interval, logs = DifferenceInterval.start(margin, 0.05), np.zeros((2, bets.margins.size))
+    refuted = np.zeros((2, bets.grid.size), dtype=bool)
+    for _ in range(40):
+        counts = _Counts(900, int(rng.binomial(900, p0)), 100, int(rng.binomial(100, p1)), p0)
+        interval = interval.update(Window(Arm(*counts[:2]), Arm(*counts[2:4])), p0)
+        logs = logs + _log_factors([counts], bets=bets)[0]
+        refuted |= bets.evidence(logs[np.newaxis])[0] >= np.log(20)
+
+    low, high = interval.bounds
+    assert (interval._said.state.refuted == refuted).all()
+    assert interval._said.state.bets.grid.size < bets.grid.size
+    assert low == bets.grid[refuted[0].argmin() - 1]
+    assert high == -bets.grid[refuted[1].argmin() - 1]
