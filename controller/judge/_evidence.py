@@ -23,8 +23,9 @@ ALARM = 5.0
 class Evidence:
     """The evidence after some windows; ``update`` returns the evidence after one more.
 
-    A window that is None, or in which an arm had no requests, changes nothing but ``seen`` (a red flag is
-    looked for all the same). Folding the recorded windows gives the same numbers as having been there.
+    A window that is None, or in which an arm had no requests, changes nothing but ``seen`` (a red flag is looked for
+    all the same), and so does one while the arms' labels differ: whether it counts rests on how many labels there are,
+    never on what they say. Folding the recorded windows gives the same numbers as having been there.
 
     Attributes:
         test: what is tested.
@@ -70,7 +71,7 @@ class Evidence:
         """The evidence after one more window; None for one that was skipped."""
         flagged = self.flagged_at is None and self.test.raises_flag(window)
         flagged_at = self.seen if flagged else self.flagged_at
-        if window is None or not window.comparable:
+        if window is None or not window.comparable or self.doubt is Reason.LABELS_DIFFER:
             return replace(self, seen=self.seen + 1, flagged_at=flagged_at)
         exposures = window.exposures
         after = replace(

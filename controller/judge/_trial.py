@@ -76,8 +76,9 @@ class Trial:
             name: replace(evidence, doubt=validity.doubt(name)).update(windows.get(name))
             for name, evidence in self.metrics.items()
         }
-        rates = {name: self.metrics[name].rates for name in circumstances.slices}
-        slices = self.slices.update(circumstances.slices, tests=tests, rates=rates)
+        parts = {name: found for name, found in circumstances.slices.items() if metrics[name].doubt is None}
+        rates = {name: self.metrics[name].rates for name in parts}
+        slices = self.slices.update(parts, tests=tests, rates=rates)
         after = replace(self, metrics=metrics, validity=validity, slices=slices, seen=self.seen + 1)
         worse_at, since = self.worse_at, self.not_worse_since
         worse = after.log_combined >= -log(self.alpha) and not validity.mismatched
