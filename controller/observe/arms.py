@@ -75,7 +75,8 @@ class Question:
 
     ``requests`` is the counter for the observed weight; absent, it is that of the first metric that counts requests.
     ``weight`` is the desired percent, ``reachable`` what pod counts allow of it, ``applied_at`` since when it holds,
-    ``diverted_at`` when the candidate got its first requests in this epoch.
+    ``diverted_at`` when the candidate got its first requests in this epoch. ``dealt`` gives stable's own pods to both
+    arms, for comparing a model with itself on past requests; empty: by Deployment.
     """
 
     namespace: str
@@ -91,6 +92,7 @@ class Question:
     weight: int
     reachable: float | None = None
     applied_at: datetime | None = None
+    dealt: Mapping[str, ArmName] = field(default_factory=dict)
 
     def requests_counter(self) -> tuple[str, ArmLabels | None] | None:
         """Return the counter of all requests, and how its arms are told apart; None where no metric counts any.
@@ -175,13 +177,16 @@ class PodArms:
     def matchers(self, *arms: ArmName) -> tuple[Matcher, ...]:
         """Return the namespace's matcher and one for the pods."""
         names = {re.escape(name) for arm in arms for name in self._live[arm] if not self._patterns[arm].fullmatch(name)}
-        alternatives = "|".join([*(self._patterns[arm].pattern for arm in arms), *sorted(names)])
+        patterns = dict.fromkeys(self._patterns[arm].pattern for arm in arms)
+        alternatives = "|".join([*patterns, *sorted(names)])
         pods = Matcher(label=self._question.labels.pod, operator="=~", value=quoted(alternatives))
         return (_namespace(self._question), pods)
 
     def arm(self, labels: Mapping[str, str]) -> ArmName | None:
         """Return the arm of the pod; a live pod's name decides before any pattern."""
         pod = labels.get(self._question.labels.pod, "")
+        if self._question.dealt:
+            return self._question.dealt.get(pod)
         by_name = (arm for arm in ArmName if pod in self._live[arm])
         by_pattern = (arm for arm in ArmName if self._patterns[arm].fullmatch(pod))
         return next(by_name, None) or next(by_pattern, None)
