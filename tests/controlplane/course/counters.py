@@ -124,8 +124,9 @@ class Counters(ThreadingHTTPServer):
         selector, _, reach = form["query"][0].rpartition("[")
         end, milliseconds = float(form["time"][0]), int(reach.removesuffix("ms]"))
         result = [
-            {"metric": labels, "values": _samples(value, end - milliseconds / 1000, end, self.traffic.began)}
+            {"metric": labels, "values": values}
             for labels, value in self._matching(selector)
+            if (values := _samples(value, end - milliseconds / 1000, end, self.traffic.began))
         ]
         return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
 
