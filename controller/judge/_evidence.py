@@ -67,6 +67,10 @@ class Evidence:
             agreement=_agreement(test, alpha),
         )
 
+    def doubted(self, doubt: Reason | None) -> "Evidence":
+        """The same evidence with that doubt, or with none."""
+        return self if doubt is self.doubt else replace(self, doubt=doubt)
+
     def update(self, window: WindowLike | None) -> "Evidence":
         """The evidence after one more window; None for one that was skipped."""
         flagged = self.flagged_at is None and self.test.raises_flag(window)

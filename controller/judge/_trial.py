@@ -73,7 +73,7 @@ class Trial:
         tests = {name: evidence.test for name, evidence in self.metrics.items()}
         validity = self.validity.update(circumstances, windows=windows, tests=tests)
         metrics = {
-            name: replace(evidence, doubt=validity.doubt(name)).update(windows.get(name))
+            name: evidence.doubted(validity.doubt(name)).update(windows.get(name))
             for name, evidence in self.metrics.items()
         }
         parts = {name: found for name, found in circumstances.slices.items() if metrics[name].doubt is None}
@@ -135,14 +135,15 @@ class Trial:
 
         Not while anything holds the trial.
         """
+        gating = self.gating
         return (
-            not self.held
-            and bool(self.gating)
+            bool(gating)
             and all(
                 evidence.not_worse_now
                 and min(evidence.requests.stable, evidence.requests.candidate) >= self.min_requests
-                for evidence in self.gating
+                for evidence in gating
             )
+            and not self.held
         )
 
     @property
