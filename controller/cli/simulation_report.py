@@ -106,7 +106,7 @@ def _heading(plan: Plan, outcomes: Outcomes, *, seed: int) -> Iterator[str]:
         relative = " of it" if each.traffic.kind is Kind.RATE else ""
         yield (
             f"  {each.test.name}: {each.test.role}, stable's {each.test.kind} {each.shown(each.traffic.base):.4g}, "
-            f"margin {each.shown_margin(margin):.4g}{relative}{widened}, "
+            f"margin {each.shown_margin(margin):.3g}{relative}{widened}, "
             f"{each.traffic.requests:.0f} requests per window"
         )
 

@@ -1,6 +1,7 @@
 """``simulate``: its rules are the operator's, its figures do not depend on the machine, its errors say what to do."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from controller.judge import Arm, History, RatioTest, Trial, Window
 from controller.judge._calibration import Calibration, Pods, calibrate_shares
 from controller.judge.batch import PodCounts
 
+ROOT = Path(__file__).resolve().parents[2]
 SPEC = {
     "stable": {"deployment": "fraud-v1"},
     "candidate": {"deployment": "fraud-v2"},
@@ -57,6 +59,20 @@ def test_a_line_per_scenario_and_nothing_else_without_a_terminal(tmp_path, capsy
     assert {"equal", "better", "errors on the margin", "accuracy 2 margins worse", "accuracy catastrophic"} <= set(
         names
     )
+
+
+def test_the_example_on_the_page_is_what_it_prints(monkeypatch, capsys):
+    page = (ROOT / "docs/simulation.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"^\$ python -m controller (simulate .*?)```", page, re.M | re.S)
+    command, *lines = printed.splitlines()
+    monkeypatch.chdir(ROOT)
+
+    code = main([*command.split(), "--runs", "20", "--jobs", "1"])
+
+    out = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert [out[0].partition(" ")[2], *out[1:5]] == [lines[0].partition(" ")[2], *lines[1:5]]
+    assert [line.partition("  ")[0] for line in out] == [line.partition("  ")[0] for line in [out[0], *lines[1:]]]
 
 
 def test_good_models_are_promoted_and_bad_ones_taken_back(tmp_path, capsys):
