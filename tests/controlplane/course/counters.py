@@ -39,6 +39,8 @@ class Model:
     """Per second."""
     bad: float = 0.02
     """The share of them that ends with code 500."""
+    further: tuple[tuple[str, Json, float], ...] = ()
+    """Further counters: name, labels, and which share of the requests they count."""
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Traffic:
             for code, share in (("200", 1 - model.bad), ("500", model.bad)):
                 labels = {"__name__": "requests_total", "code": code, **target}
                 yield labels, _grown(self, deployment, share)
+            for name, own, share in model.further:
+                yield {"__name__": name, **own, **target}, _grown(self, deployment, share)
 
 
 def _grown(traffic: Traffic, deployment: str, share: float) -> Callable[[float], float]:
