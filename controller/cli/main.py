@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "judge": Command("controller.cli.judge", "judge a RolloutRecord or a file of windows again, offline"),
     "simulate": Command("controller.cli.simulate", "try a ModelRollout on simulated traffic"),
     "plan-size": Command("controller.cli.plan_size", "forecast how many requests and how long a verdict needs"),
+    "backtest": Command("controller.cli.backtest", "judge past requests: false alarms on your own traffic"),
     "crds": Command("controller.cli.crds", "print the CustomResourceDefinitions"),
 }
 """What needs no running operator; the process that steers rollouts adds its own in ``controller.__main__``."""
