@@ -40,7 +40,7 @@ Flags = NDArray[np.bool_]
 
 _DEFAULT_UNIT = 0.01
 _ROUNDING_TOLERANCE = 1e-3
-_AT_ONCE = 8
+_AT_ONCE = 12
 """Windows folded as one array: many enough for numpy, few enough that the allocator keeps the memory it needs."""
 
 

@@ -1,10 +1,12 @@
 """``make bench``: all measurements, one after the other."""
 
-from tests.bench import idle, reaction
+from tests.bench import detection, idle, reaction, speed
 
 
 def main() -> None:
     """Measure everything; about a quarter of an hour."""
+    speed.main()
+    detection.main()
     idle.main()
     reaction.main()
 
