@@ -74,6 +74,6 @@ def _problem(name: str, *, times: int, named: bool) -> Problem:
     told = "its pods say that it is a gauge" if named else "no restart of its process explains that"
     return Problem(
         Reason.NOT_A_COUNTER,
-        f"{name} {seen} in the samples of this window, and {told}: name a counter, which only rises; for a gauge take "
+        f"{name} {seen} in the samples that were read, and {told}: name a counter, which only rises; for a gauge take "
         "a query with role RedFlag or Watch",
     )

@@ -29,6 +29,7 @@ from controller.observe.counters import (
     is_count,
     is_sum,
 )
+from controller.observe.gauges import no_counter
 from controller.observe.kinds import counting_of
 from controller.observe.prometheus import Prometheus, SourceError
 from controller.observe.tally import Count, Counting, PastGrowths, PerPod, Unknown, summed, whereabouts
@@ -49,6 +50,9 @@ SLICE: Final = timedelta(hours=1)
 MOST_QUERIES: Final = 240
 """Queries for one history; with many metrics it reaches less far back."""
 
+_WITHOUT_HISTORY: Final = frozenset({Kind.QUERY, Kind.PAIRED})
+"""Kinds that say nothing of stable alone."""
+
 _PATIENCE_SCRAPES: Final = 2
 _LEAD_SCRAPES: Final = _PATIENCE_SCRAPES + 1
 _UP: Final = Selector(name="up", matchers=())
@@ -57,12 +61,12 @@ _UP: Final = Selector(name="up", matchers=())
 def read_history(
     prometheus: Prometheus, question: Question, *, before: datetime, interval: timedelta
 ) -> dict[str, StableHistory]:
-    """Return what stable did until ``before``, per metric; one without a request, and queries, are absent.
+    """Return what stable did until ``before``, per metric; one without a request, queries and pairs are absent.
 
     Raises:
         SourceError: nothing is known.
     """
-    asked = tuple(metric for metric in question.metrics if metric.kind is not Kind.QUERY)
+    asked = tuple(metric for metric in question.metrics if metric.kind not in _WITHOUT_HISTORY)
     if not asked:
         return {}
     gathered = {metric.name: _Gathered(metric) for metric in asked}
@@ -104,10 +108,17 @@ class _Stretch:
         self._known: dict[tuple[str, Accepts], tuple[Series, ...]] = {}
 
     def add_to(self, gathered: "_Gathered", metric: MetricQuestion) -> None:
-        """Add what stable did in this slice."""
+        """Add what stable did in this slice.
+
+        Raises:
+            SourceError: nothing is known, or the series are those of a gauge.
+        """
         arms = arms_of(self._question, metric.arms)
         total = self._stable(metric.total, arms, is_count)
         bad = self._stable(metric.bad, arms, is_sum if metric.kind is Kind.MEAN else is_count)
+        uncountable = no_counter(self._prometheus, total=total, bad=() if metric.kind is Kind.MEAN else bad)
+        if uncountable is not None:
+            raise SourceError(uncountable.reason, f"metric {metric.name}: {uncountable.message}")
         pod_label = self._question.labels.pod
         scrapes = Scrapes((*total, *bad, *self._up(arms)), pod_label=pod_label)
         counting = counting_of(metric)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,8 +27,15 @@ SCRAPE: Final = 0.2
 PAST: Final = 60.0
 """Seconds for which the models had been serving before the test began."""
 
+EDGES: Final = ("0.1", "0.25", "0.5", "+Inf")
+"""Upper bounds of the latency histogram that models export."""
+
 RATIO: Final = {"bad": 'requests_total{code="500"}', "total": "requests_total"}
 """The metric that every model exports."""
+
+
+TYPES: Final = {"requests_waiting": [{"type": "gauge", "help": "Requests that wait.", "unit": ""}]}
+"""What pods say of their metrics; of the others they say nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Model:
     """The share of them that ends with code 500."""
     further: tuple[tuple[str, Json, float], ...] = ()
     """Further counters: name, labels, and which share of the requests they count."""
+    latency: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05)
+    """The share of them in each bucket of ``EDGES``."""
+    edges: tuple[str, ...] = EDGES
 
 
 @dataclass
@@ -80,10 +90,19 @@ class Traffic:
                 yield labels, _grown(self, deployment, share)
             for name, own, share in model.further:
                 yield {"__name__": name, **own, **target}, _grown(self, deployment, share)
+            for edge, share in zip(model.edges, accumulate(model.latency), strict=True):
+                labels = {"__name__": "latency_seconds_bucket", "le": edge, **target}
+                yield labels, _grown(self, deployment, share)
+            yield {"__name__": "requests_waiting", **target}, _swinging
 
 
 def _grown(traffic: Traffic, deployment: str, share: float) -> Callable[[float], float]:
     return lambda moment: float(round(share * traffic.requests(deployment, moment)))
+
+
+def _swinging(moment: float) -> float:
+    """A gauge: up and down every few samples."""
+    return 5.0 + int(moment / SCRAPE) % 3
 
 
 def pod_of(deployment: str) -> str:
@@ -122,6 +141,8 @@ class Counters(ThreadingHTTPServer):
 
     def answer(self, path: str, form: dict[str, list[str]]) -> str:
         """Return what Prometheus would."""
+        if path.endswith("/metadata"):
+            return json.dumps({"status": "success", "data": TYPES})
         if path.endswith("/values"):
             found = {labels["__name__"] for labels, _ in self._matching(form["match[]"][0])}
             return json.dumps({"status": "success", "data": sorted(found)})

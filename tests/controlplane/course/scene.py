@@ -250,11 +250,11 @@ def merged(old: Json, changes: Mapping[str, Any]) -> Json:
 
 def settings_for(namespace: str, counters: Mapping[str, str], **more: Any) -> Json:
     """Return the operator's settings for one namespace and Prometheus servers by name and URL."""
-    servers = [
+    servers: list[Json] = [
         {"name": name, "url": url, "scrapeInterval": f"{round(1000 * SCRAPE)}ms", "settle": "100ms"}
         for name, url in counters.items()
     ]
-    servers.append({"name": "slow", "url": "http://127.0.0.1:9", "scrapeInterval": "15s"})
+    servers.append({"name": "slow", "url": "http://127.0.0.1:9", "scrapeInterval": "15s", "allowQueries": True})
     return {
         "prometheus": servers,
         "namespaces": [namespace],

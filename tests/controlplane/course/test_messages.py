@@ -44,6 +44,10 @@ Json = dict[str, Any]
 SERVICE = {"traffic": {"gateway": None, "service": {"name": "{name}"}}}
 
 
+ERRORS = {"name": "errors", "ratio": RATIO, "margin": {"absolute": "0.02"}}
+MEMORY = {"name": "memory", "role": "RedFlag", "threshold": "8000000000"}
+
+
 @dataclass(frozen=True)
 class Case:
     """One mistake in an otherwise whole scene, and what status says about it.
@@ -238,6 +242,25 @@ CASES = (
         spec={"analysis": {"prometheus": {"name": "slow"}}, "strategy": {"interval": "20s"}},
         reason=Reason.INTERVAL_TOO_SHORT,
         sentence="strategy.interval 20s must be at least two scrapes of Prometheus server slow (30s)",
+    ),
+    Case(
+        mistake="query that the operator does not allow",
+        spec={"analysis": {"metrics": [ERRORS, {**MEMORY, "query": "max(memory{{{selector}}})"}]}},
+        reason=Reason.QUERY_NOT_ALLOWED,
+        sentence="metrics of kind query need allowQueries: true for the Prometheus server default in the operator's "
+        "configuration; ask who runs the operator, or use counters",
+    ),
+    Case(
+        mistake="query that selects other series",
+        spec={
+            "analysis": {
+                "prometheus": {"name": "slow"},
+                "metrics": [ERRORS, {**MEMORY, "query": "max(memory{{{selector}}}) + secret"}],
+            }
+        },
+        reason=Reason.QUERY_INVALID,
+        sentence="metric memory: the query must hold {{selector}} in each selector; secret at character 29 has none: "
+        "write secret{{{selector}}}",
     ),
     Case(
         mistake="relative margin without history",
