@@ -51,6 +51,8 @@ class BatchWindow:
         candidate_bad: bad ones (or events) among them.
         stable_requests: stable's raw requests.
         candidate_requests: the candidate's raw requests.
+        stable_buckets: stable's effective requests per bucket, buckets by runs, where there are any.
+        candidate_buckets: the candidate's.
     """
 
     stable_total: Floats
@@ -59,6 +61,8 @@ class BatchWindow:
     candidate_bad: Floats
     stable_requests: Floats
     candidate_requests: Floats
+    stable_buckets: Floats | None = None
+    candidate_buckets: Floats | None = None
 
     @property
     def comparable(self) -> Flags:
@@ -67,7 +71,9 @@ class BatchWindow:
 
     def keep(self, runs: Flags) -> "BatchWindow":
         """Only these runs."""
-        return BatchWindow(*(getattr(self, each.name)[runs] for each in fields(self)))
+        arrays: dict[str, Floats | None] = {each.name: getattr(self, each.name) for each in fields(self)}
+        kept = {name: array[..., runs] for name, array in arrays.items() if array is not None}
+        return BatchWindow(**kept)
 
 
 def worse_alternatives(rates: Floats, margins: Floats) -> Floats:

@@ -10,9 +10,12 @@ import pytest
 from controller.api.verdicts import Advance, Role
 from controller.judge import Arm, History, RatioTest, Trial, Window
 from controller.judge._batch import BatchDemands, TrialBatch
+from controller.judge._batch_histogram import HistogramBatchTest
 from controller.judge._batch_mean import AgreementBatch, MeanBatchTest
 from controller.judge._batch_rate import RateBatchTest
 from controller.judge._batch_ratio import RatioBatchTest
+from controller.judge._buckets import BucketArm
+from controller.judge._histogram import HistogramTest
 from controller.judge._mean import MeanArm
 from controller.judge._mean_process import MeanTest
 from controller.judge._rate import RateArm
@@ -135,6 +138,43 @@ def test_runs_that_ended_change_nothing_for_the_others() -> None:
         assert found.process.log_harm == pytest.approx(expected.process.log_harm[:, kept], rel=1e-12)
     assert part.worse.tolist() == whole.worse[kept].tolist()
     assert part.not_worse_now.tolist() == whole.not_worse_now[kept].tolist()
+
+
+EDGES = (0.1, 0.2, 0.5, 1.0, 2.0, np.inf)
+SHARES = np.array([0.1, 0.4, 0.3, 0.15, 0.05, 0.0])
+
+
+@pytest.mark.parametrize("known", [0, 40, 5000])
+def test_histograms_have_the_same_evidence_as_each_run_alone(known: int) -> None:
+    rng = np.random.default_rng(9)
+    metric = HistogramTest("latency", Role.TARGET, 0.02, horizon=40, must_be_better=True)
+    history = rng.poisson(known * np.outer(SHARES, np.linspace(0.0, 2.0, RUNS))).astype(float)
+    slower = np.where(np.arange(RUNS) % 3 == 0, 1.4, 0.8)
+    candidate_shares = np.outer(SHARES, np.ones(RUNS)) * slower ** np.arange(6)[:, np.newaxis]
+    candidate_shares[-1] = np.where(np.arange(RUNS) % 2 == 0, 0.002, 0.0)
+    batch = HistogramBatchTest(metric, MARGINS, history).process()
+    alone = [
+        replace(metric, margin=float(margin), history=BucketArm(tuple(history[:, run]), EDGES)).process(0.05)
+        for run, margin in enumerate(MARGINS)
+    ]
+    for number in range(12):
+        stable = rng.poisson(np.outer(SHARES, np.linspace(2, 300, RUNS))).astype(float)
+        candidate = rng.poisson(60 * candidate_shares).astype(float)
+        if number == 4:
+            candidate[:, ::5] = 0.0
+        totals = stable.sum(axis=0), candidate.sum(axis=0)
+        none = np.zeros(RUNS)
+        batch = batch.update(BatchWindow(totals[0], none, totals[1], none, *totals, stable, candidate))
+        for run in range(RUNS):
+            window = Window(*(BucketArm(tuple(each[:, run]), EDGES) for each in (stable, candidate)))
+            if window.comparable:
+                alone[run] = alone[run].update(window)
+
+    for side in SIDES:
+        assert getattr(batch, side) == pytest.approx([getattr(each, side) for each in alone], rel=1e-8, abs=1e-9), side
+    kept = np.arange(RUNS) % 2 == 0
+    for side in SIDES:
+        assert getattr(batch.keep(kept), side) == pytest.approx(getattr(batch, side)[kept], rel=1e-12)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7, 60])
