@@ -25,7 +25,8 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = {
     "deployment see that it failed.",
     ConditionType.SPEC_ACCEPTED: "The spec can be carried out in this cluster.",
     ConditionType.TRAFFIC_APPLIED: "The route holds what the newest transition wants.",
-    ConditionType.DATA_AVAILABLE: "The newest window was judged for every metric that decides.",
+    ConditionType.DATA_AVAILABLE: "The newest window was judged for every metric that decides, and the arms can be "
+    "compared.",
     ConditionType.PROMOTED: "The newest epoch ended in a promotion. False while one runs.",
     ConditionType.ROLLED_BACK: "The newest epoch ended without a promotion. False while one runs.",
     ConditionType.BACKUP_READY: "The previous stable is there as it was, with all its pods ready.",
