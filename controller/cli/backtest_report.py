@@ -176,7 +176,7 @@ _WORDS = {
 def _summary(report: Report) -> Iterator[str]:
     outcomes, epochs = report.outcomes, report.past.epochs
     parts = ", ".join(f"{outcomes[outcome]} {words}" for outcome, words in _WORDS.items())
-    yield f"{len(epochs)} epochs: {parts}"
+    yield f"{len(epochs)} {'epoch' if len(epochs) == 1 else 'epochs'}: {parts}"
     for outcome in (Outcome.ROLLED_BACK, Outcome.PROMOTED):
         ended = [each for each in epochs if each.outcome is outcome]
         if ended:

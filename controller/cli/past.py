@@ -4,24 +4,21 @@ Nothing of the cluster is needed: which pods there were, and when they served, t
 the steps: the weights are what they were, and an epoch ends as soon as its verdict would allow a promotion.
 """
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from itertools import chain
 from math import ceil
-from typing import Final
 
 from controller.api.record import FrozenAnalysis, RecordedWindow
-from controller.api.selectors import parse_selector
 from controller.api.spec import ModelRolloutSpec
 from controller.api.status import AnalysisStatus, ModelRolloutStatus
-from controller.api.verdicts import Kind, Verdict
+from controller.api.verdicts import Verdict
+from controller.cli.past_pods import Lives, dealt, lives
 from controller.judge import Trial, alpha_for_attempt
 from controller.observe.arms import PodArms, Question
 from controller.observe.evidence import PrometheusEvidence
-from controller.observe.prometheus import Prometheus, PrometheusServer
+from controller.observe.prometheus import PrometheusServer
 from controller.observe.questions import calibrated, metric_question
 from controller.plan.epoch import frozen_hash
 from controller.plan.evidence import judged, start_trial
@@ -30,11 +27,7 @@ from controller.plan.situation import Situation, Subject
 from controller.plan.windows import Clockwork, Window
 from controller.plan.world import ArmName, Problem, Route, Workload, World
 
-__all__ = ["Asked", "Epoch", "JudgedWindow", "Outcome", "Past", "PastError", "dealt"]
-
-_FINEST: Final = timedelta(minutes=1)
-_MOST_LOOKS: Final = 500
-"""Moments at which it is looked which pods there were, at most."""
+__all__ = ["Asked", "Epoch", "JudgedWindow", "Outcome", "Past", "PastError"]
 
 
 class Outcome(StrEnum):
@@ -118,7 +111,7 @@ class Past:
     server: PrometheusServer
     pods: Mapping[str, ArmName] = field(default_factory=dict)
     epochs: list[Epoch] = field(default_factory=list)
-    _lives: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    _lives: Lives = field(default_factory=Lives)
 
     def look(self) -> None:
         """Find the pods that had the counters, and deal them out where stable is compared with itself.
@@ -127,22 +120,22 @@ class Past:
             PastError: there are too few.
             SourceError: Prometheus did not answer.
         """
-        self._lives = self._seen()
+        self._lives = lives(self.server, self._question(), start=self.asked.start, end=self.asked.end)
         asked = self.asked
         if asked.candidate is None:
-            if len(self._lives) < 2:
-                found = ", ".join(self._lives) or "none"
+            if len(self._lives.pods) < 2:
+                found = ", ".join(self._lives.pods) or "none"
                 msg = (
                     f"expected at least 2 pods of Deployment {asked.stable} in namespace {asked.namespace} with series "
                     f"of its metrics, to compare them with each other; found {found}: check names, times and "
                     "spec.analysis.labels, or name another Deployment with --candidate"
                 )
                 raise PastError(msg)
-            self.pods = dealt(tuple(self._lives), seed=asked.seed)
+            self.pods = dealt(self._lives.pods, seed=asked.seed)
             return
         arms = PodArms(self._question())
         label = asked.spec.analysis.labels.pod
-        found_arms = {pod: arms.arm({label: pod}) for pod in self._lives}
+        found_arms = {pod: arms.arm({label: pod}) for pod in self._lives.pods}
         self.pods = {pod: arm for pod, arm in found_arms.items() if arm is not None}
         by_pods = any(metric.arms is None for metric in asked.spec.analysis.metrics)
         for arm, name in ((ArmName.STABLE, asked.stable), (ArmName.CANDIDATE, asked.candidate)):
@@ -155,7 +148,7 @@ class Past:
                 raise PastError(msg)
 
     def judge(self) -> Iterator[JudgedWindow]:
-        """Judge every window, epoch after epoch; one begins where the one before ended.
+        """Judge window after window, epoch after epoch.
 
         Raises:
             PastError: a margin cannot be resolved.
@@ -175,7 +168,18 @@ class Past:
                 if running.outcome is not None:
                     break
             self.epochs.append(running.over(len(self.epochs) + 1))
-            first += len(running.windows)
+            first += self._until_next(running)
+
+    def _until_next(self, running: "_Running") -> int:
+        """Windows from one epoch to the next: at once for stable against itself, where each adds to what is known.
+
+        Two Deployments of which one is worse would be judged anew every few minutes: there one epoch per deadline will
+        do.
+        """
+        if self.asked.candidate is None:
+            return len(running.windows)
+        strategy = self.asked.spec.strategy
+        return max(len(running.windows), ceil(strategy.deadline / strategy.interval))
 
     def _edge(self, number: int) -> datetime:
         return self.asked.start + number * self.asked.spec.strategy.interval
@@ -210,13 +214,7 @@ class Past:
 
     def _workload(self, arm: ArmName, now: datetime) -> Workload:
         """An arm with as many pods as it had then."""
-        moment, near = now.timestamp(), 2 * self._between_looks().total_seconds()
-        live = [
-            pod
-            for pod, seen in self._lives.items()
-            if self.pods.get(pod) is arm and any(abs(time - moment) <= near for time in seen)
-        ]
-        pods = max(1, len(live))
+        pods = max(1, sum(self.pods.get(pod) is arm for pod in self._lives.at(now)))
         return Workload("backtest", hash="", images=(), replicas=pods, ready=pods, rolled_out=True)
 
     def _question(self) -> Question:
@@ -235,25 +233,6 @@ class Past:
             weight=50,
             dealt=self.pods if asked.candidate is None else {},
         )
-
-    def _between_looks(self) -> timedelta:
-        whole = (self.asked.end - self.asked.start).total_seconds()
-        return max(_FINEST, timedelta(seconds=ceil(whole / _MOST_LOOKS)))
-
-    def _seen(self) -> Mapping[str, tuple[float, ...]]:
-        """When each pod of both arms was seen; one small answer, however long the time."""
-        question = self._question()
-        label, step = question.labels.pod, self._between_looks()
-        matchers = PodArms(question).matchers(*ArmName)
-        counters = (metric.total for metric in question.metrics if metric.kind is not Kind.QUERY)
-        whole = (self.asked.end - self.asked.start + step).total_seconds()
-        seen: dict[str, list[float]] = {}
-        for counter in dict.fromkeys(counters):
-            selector = parse_selector(counter).narrowed(*matchers)
-            query = f"group by ({label}) ({selector})[{whole:.0f}s:{step.total_seconds():.0f}s]"
-            for series in Prometheus(self.server).instant(query, self.asked.end):
-                seen.setdefault(series.labels.get(label, ""), []).extend(time for time, _ in series.samples)
-        return {pod: tuple(times) for pod, times in sorted(seen.items()) if pod}
 
 
 @dataclass
@@ -302,14 +281,3 @@ class _Running:
             trial=self.trial,
             outcome=self.outcome or Outcome.UNFINISHED,
         )
-
-
-def dealt(pods: Sequence[str], *, seed: int) -> dict[str, ArmName]:
-    """Deal pods out to both arms, half and half of each ReplicaSet; the same seed and pods give the same arms."""
-    sets: dict[str, list[str]] = {}
-    for pod in sorted(pods):
-        sets.setdefault(pod.rpartition("-")[0], []).append(pod)
-    chance = random.Random(seed)  # noqa: S311 - nothing is kept secret by it
-    shuffled = chain.from_iterable(chance.sample(group, len(group)) for group in sets.values())
-    arms = tuple(ArmName)
-    return {pod: arms[number % 2] for number, pod in enumerate(shuffled)}
