@@ -90,8 +90,15 @@ class Coverage:
 
     @property
     def differs(self) -> bool:
-        """Whether the comparison is invalid: evidence of 1,000."""
-        return self.log_evidence >= log(_ALARM)
+        """Whether the comparison is invalid: evidence of 1,000, and a difference that all windows together show."""
+        return self.log_evidence >= log(_ALARM) and self._apart
+
+    @property
+    def _apart(self) -> bool:
+        """Whether one arm has labels for more than 1.1 times the other's share of its requests."""
+        stable, candidate = self.stable, self.candidate
+        low, high = sorted((stable.count * candidate.exposure, candidate.count * stable.exposure))
+        return high > _TOLERATED_RATIO * low
 
 
 @dataclass(frozen=True)
