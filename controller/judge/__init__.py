@@ -41,7 +41,7 @@ from controller.judge._margin import (
 from controller.judge._mean import MeanArm
 from controller.judge._mean_process import MeanTest
 from controller.judge._paired import PairArm
-from controller.judge._paired_process import PairTest
+from controller.judge._paired_process import PairProcess, PairTest
 from controller.judge._process import ArmLike, MetricTest, PerArm, Window, WindowLike
 from controller.judge._query import QueryArm, QueryTest
 from controller.judge._rate import RateArm
@@ -84,6 +84,7 @@ __all__ = [
     "MeanTest",
     "MetricTest",
     "PairArm",
+    "PairProcess",
     "PairTest",
     "PerArm",
     "PodHistory",

@@ -162,6 +162,11 @@ class PairProcess:
         return PerArm(pairs.stable / pairs.total, pairs.candidate / pairs.total) if pairs.total else None
 
     @property
+    def alone(self) -> PerArm:
+        """Pairs so far in which that arm was wrong and the other was not: all that the evidence rests on."""
+        return PerArm(self._pairs.stable_alone, self._pairs.candidate_alone)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Bounds of the difference of the shares that hold at every window at once."""
         return self._bounds

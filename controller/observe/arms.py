@@ -180,7 +180,7 @@ class PodArms:
         patterns = dict.fromkeys(self._patterns[arm].pattern for arm in arms)
         alternatives = "|".join([*patterns, *sorted(names)])
         pods = Matcher(label=self._question.labels.pod, operator="=~", value=quoted(alternatives))
-        return (_namespace(self._question), pods)
+        return (namespace_of(self._question), pods)
 
     def arm(self, labels: Mapping[str, str]) -> ArmName | None:
         """Return the arm of the pod; a live pod's name decides before any pattern."""
@@ -241,7 +241,7 @@ class LabelArms:
     def matchers(self, *arms: ArmName) -> tuple[Matcher, ...]:
         """Return the namespace's matcher and one for the label's values."""
         alternatives = "|".join(re.escape(self._values[arm]) for arm in arms)
-        return (_namespace(self._question), Matcher(label=self._label, operator="=~", value=quoted(alternatives)))
+        return (namespace_of(self._question), Matcher(label=self._label, operator="=~", value=quoted(alternatives)))
 
     def arm(self, labels: Mapping[str, str]) -> ArmName | None:
         """Return the arm with that value of the label."""
@@ -249,19 +249,26 @@ class LabelArms:
 
     def census(self, arm: ArmName, *, total: tuple[Series, ...], scrapes: Scrapes, edges: Edges) -> Census:
         """Count everything once a live pod of the arm is warm; who of them sent which request is not known."""
-        question, pod_label = self._question, self._question.labels.pod
-        ends = [question.warm_at(pod, arm) for pod in question.pods(arm)]
-        if ends and not any(end is not None and end <= edges.start for end in ends):
-            return Census(warming=True)
-        targets = {each.target(pod_label) for each in total}
-        complaints = (_label_complaint(target, scrapes=scrapes, edges=edges) for target in sorted(targets))
-        return Census(
-            counted=frozenset(target for pod in scrapes.pods() for target in scrapes.targets(pod)),
-            gap=next((complaint for complaint in complaints if complaint), None),
-        )
+        return census_of_targets(self._question, arm, total=total, scrapes=scrapes, edges=edges)
 
 
-def _namespace(question: Question) -> Matcher:
+def census_of_targets(
+    question: Question, arm: ArmName, *, total: tuple[Series, ...], scrapes: Scrapes, edges: Edges
+) -> Census:
+    """Return the census where series carry no pods: every target, once a live pod of the arm is warm."""
+    ends = [question.warm_at(pod, arm) for pod in question.pods(arm)]
+    if ends and not any(end is not None and end <= edges.start for end in ends):
+        return Census(warming=True)
+    targets = {each.target(question.labels.pod) for each in total}
+    complaints = (_label_complaint(target, scrapes=scrapes, edges=edges) for target in sorted(targets))
+    return Census(
+        counted=frozenset(target for pod in scrapes.pods() for target in scrapes.targets(pod)),
+        gap=next((complaint for complaint in complaints if complaint), None),
+    )
+
+
+def namespace_of(question: Question) -> Matcher:
+    """Return what confines a selector to the rollout's namespace."""
     return Matcher(label=question.labels.namespace, operator="=", value=quoted(question.namespace))
 
 

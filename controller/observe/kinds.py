@@ -7,6 +7,7 @@ from controller.api.reasons import Reason
 from controller.api.verdicts import Kind
 from controller.observe.arms import MetricQuestion
 from controller.observe.buckets import classes, histograms
+from controller.observe.paired import answers
 from controller.observe.tally import Counting, Growths, Tally, means, pairs, summed
 from controller.plan.counters import LE
 from controller.plan.world import ArmName, Problem
@@ -24,6 +25,8 @@ def counting_of(metric: MetricQuestion) -> Counting:
             return means if metric.bounds is None else _bounded(metric.bounds)
         case Kind.HISTOGRAM | Kind.DISTRIBUTION:
             return histograms if metric.label == LE else classes(metric.label)
+        case Kind.PAIRED:
+            return answers
         case _:
             return pairs
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from controller.api.kinds import PAIR_LABELS
 from controller.api.reasons import Reason
 from controller.api.record import RequestCounts, Row
 from controller.api.selectors import Matcher, Selector, parse_selector
@@ -13,6 +14,7 @@ from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms
 from controller.observe.counters import Accepts, Edges, Series, is_count, is_sum, plain
 from controller.observe.gauges import native_histogram, no_counter
 from controller.observe.kinds import counting_of
+from controller.observe.paired import Comparer
 from controller.observe.prometheus import Prometheus
 from controller.observe.queries import query_row
 from controller.observe.rows import counted, shown, skipped, with_parts
@@ -68,7 +70,7 @@ class Reading:
         question = self._question
         if metric.kind is Kind.QUERY:
             return query_row(self._prometheus, question, metric, start=self._start, end=self._end)
-        arms = arms_of(question, metric.arms)
+        arms = Comparer(question) if metric.kind is Kind.PAIRED else arms_of(question, metric.arms)
         found = self._found(metric, arms)
         if not found.total:
             return skipped(metric, self._absent(metric, arms))
@@ -199,9 +201,17 @@ class Reading:
         if self._exists(metric.total, arms):
             message = f"Prometheus has no sample of {selector} around this window, but had before; was it down?"
             return Problem(Reason.SCRAPE_GAP, message)
-        labels = metric.arms.label if metric.arms else question.labels.pod
         return Problem(
             Reason.NO_SERIES,
             f"no series of {selector} for either arm in namespace {question.namespace}; check the counter's name, and "
-            f"that Prometheus scrapes the pods and sets the labels {question.labels.namespace} and {labels}",
+            f"that Prometheus scrapes {_exporter(metric, question)}",
         )
+
+
+def _exporter(metric: MetricQuestion, question: Question) -> str:
+    """Say what must be scraped, and which labels its series must have."""
+    if metric.kind is Kind.PAIRED:
+        labels = ", ".join((question.labels.namespace, *PAIR_LABELS))
+        return f"what compares the arms' answers, with the labels {labels}"
+    told_by = metric.arms.label if metric.arms else question.labels.pod
+    return f"the pods and sets the labels {question.labels.namespace} and {told_by}"

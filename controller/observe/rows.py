@@ -16,6 +16,9 @@ _SHOWN_SELECTOR = 200
 _LONGEST_MESSAGE = 1024
 """What a row may hold; label values, which are part of some messages, have no bound of their own."""
 
+_NO_PAIRS = (
+    "no pair of answers was counted in the window; check that requests are mirrored, and what compares the answers"
+)
 _SILENCE = {
     (True, True): (Reason.NO_TRAFFIC, "neither arm got a request in the window; check that clients send any"),
     (True, False): (Reason.NO_STABLE_TRAFFIC, "stable got no request in the window, so nothing can be compared"),
@@ -28,6 +31,8 @@ def counted(metric: MetricQuestion, counts: Tally, *, bad_seen: bool | None) -> 
     """Return a row with counts; one without requests in an arm is skipped, but shows what the other arm had."""
     stable, candidate = summed(counts.stable), summed(counts.candidate)
     reason, message = _SILENCE.get((stable.total == 0, candidate.total == 0), (None, ""))
+    if reason is not None and metric.kind is Kind.PAIRED:
+        message = _NO_PAIRS
     if reason is None:
         message = _remarks(metric, counts, bad_seen=bad_seen)
     return Row(
@@ -74,6 +79,9 @@ def shown(selector: str) -> str:
 def _arm_counts(metric: MetricQuestion, pods: PerPod, *, inflation: float = 1.0) -> ArmCounts:
     raw = summed(pods)
     match metric.kind:
+        case Kind.PAIRED:
+            # They are of no pod of an arm, and not deflated: see ``calibrate``.
+            return ArmCounts(total=plain(raw.total), bad=plain(raw.bad), alone=plain(raw.alone))
         case Kind.MEAN:
             counts = ArmCounts(total=plain(raw.total), sum=exact(raw.bad))
         case Kind.HISTOGRAM | Kind.DISTRIBUTION:

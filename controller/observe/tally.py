@@ -44,11 +44,13 @@ class Count:
         total: requests, exposure or values: what the rest is set against.
         bad: bad requests among them, events of a rate, or the sum of a mean's values.
         buckets: requests per bucket or class, not cumulative.
+        alone: pairs of answers in which only this arm's was wrong; ``bad`` are all of its wrong ones.
     """
 
     total: float = 0.0
     bad: float = 0.0
     buckets: tuple[float, ...] = ()
+    alone: float = 0.0
 
 
 PerPod = Mapping[str, Count]
@@ -148,9 +150,9 @@ def summed(pods: PerPod) -> Count:
     whole arm that is evened out, and whoever needs ``bad`` within ``total`` cuts what is left.
     """
     counts = tuple(pods.values())
-    total, bad = (sum(getattr(each, field) for each in counts) for field in ("total", "bad"))
+    total, bad, alone = (sum(getattr(each, field) for each in counts) for field in ("total", "bad", "alone"))
     buckets = zip(*(each.buckets for each in counts), strict=True)
-    return Count(total=total, bad=bad, buckets=tuple(sum(bucket) for bucket in buckets))
+    return Count(total=total, bad=bad, buckets=tuple(sum(bucket) for bucket in buckets), alone=alone)
 
 
 def overshoot(pods: PerPod) -> float:

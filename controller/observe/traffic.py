@@ -17,6 +17,9 @@ from controller.plan.world import ArmName
 
 __all__ = ["read_traffic"]
 
+_UNFORESEEN: Final = frozenset({Kind.QUERY, Kind.PAIRED})
+"""Kinds that have no forecast."""
+
 _DAY: Final = timedelta(days=1)
 _SLICE: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
@@ -29,12 +32,12 @@ _LEAST_SCRAPES: Final = 4
 def read_traffic(prometheus: Prometheus, question: Question, *, before: datetime) -> dict[str, float]:
     """Return what both arms together got per second over the last day, per metric; only the time with series counts.
 
-    Metrics without traffic, and queries, are absent.
+    Metrics without traffic, queries and pairs are absent.
 
     Raises:
         SourceError: nothing is known.
     """
-    asked = {metric.name: _selector(metric, question) for metric in question.metrics if metric.kind is not Kind.QUERY}
+    asked = {metric.name: _selector(metric, question) for metric in question.metrics if metric.kind not in _UNFORESEEN}
     known: dict[str, float] = {}
     for selector in dict.fromkeys(asked.values()):
         known[selector] = _per_second(prometheus, selector, before)

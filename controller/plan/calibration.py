@@ -77,8 +77,12 @@ class Margins:
 
 
 def calibrate(metric: Metric, history: StableHistory | None, pods: Pods) -> Calibration | None:
-    """Return the calibration of a metric; None for those that are judged without statistics."""
-    if metric.role is Role.RED_FLAG or metric.kind is Kind.QUERY:
+    """Return the calibration of a metric; None for those that are judged without statistics, and for pairs.
+
+    A pair is its own control: whatever makes a request hard is the same for both answers, so that stable's own noise
+    says nothing of it. What still differs between the pods of one model counts as a difference between the models.
+    """
+    if metric.role is Role.RED_FLAG or metric.kind in (Kind.QUERY, Kind.PAIRED):
         return None
     known = history or StableHistory(total=0.0)
     match metric.kind:

@@ -17,8 +17,9 @@ class Counters:
     """The selectors of a metric.
 
     Attributes:
-        total: of what the rest is set against: requests, exposure, values, or the buckets; empty for a query.
-        bad: of bad requests, events or the sum of the values; empty for buckets and queries.
+        total: of what the rest is set against: requests, exposure, values, the buckets, or the pairs; empty for a
+            query.
+        bad: of bad requests, events or the sum of the values; empty for buckets, pairs and queries.
         label: of buckets: the label that tells them.
         query: PromQL of one arm, with the place for its selector.
         bounds: of a mean: between which numbers every value lies, where that is known.
@@ -43,14 +44,8 @@ def counters_of(metric: Metric) -> Counters:
         bounds = metric.mean.bounds
         reach = None if bounds is None else (float(bounds.low), float(bounds.high))
         return Counters(total=metric.mean.count, bad=metric.mean.sum, bounds=reach)
-    if metric.histogram is not None:
-        return Counters(total=metric.histogram.buckets)
-    if metric.distribution is not None:
-        return Counters(total=metric.distribution.buckets, label=metric.distribution.label)
-    if metric.query is not None:
-        return Counters(query=metric.query)
     ratio = _ratio(metric)
-    return Counters(total=ratio.total, bad=ratio.bad)
+    return _single(metric) if ratio is None else Counters(total=ratio.total, bad=ratio.bad)
 
 
 def margin_of(metric: Metric) -> Margin | None:
@@ -67,10 +62,19 @@ def absence_allowed(metric: Metric) -> bool:
     return metric.preset is not None if metric.allow_absent is None else metric.allow_absent
 
 
-def _ratio(metric: Metric) -> Ratio:
-    if metric.preset is not None:
-        return PRESETS[metric.preset].ratio
-    if metric.ratio is None:
-        msg = f"metric {metric.name} has neither preset nor counters"
-        raise AssertionError(msg)
-    return metric.ratio
+def _ratio(metric: Metric) -> Ratio | None:
+    return PRESETS[metric.preset].ratio if metric.preset is not None else metric.ratio
+
+
+def _single(metric: Metric) -> Counters:
+    """Return what a metric reads that has no more than one selector."""
+    if metric.histogram is not None:
+        return Counters(total=metric.histogram.buckets)
+    if metric.distribution is not None:
+        return Counters(total=metric.distribution.buckets, label=metric.distribution.label)
+    if metric.paired is not None:
+        return Counters(total=metric.paired.counter)
+    if metric.query is not None:
+        return Counters(query=metric.query)
+    msg = f"metric {metric.name} has neither preset nor counters"
+    raise AssertionError(msg)

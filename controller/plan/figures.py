@@ -6,7 +6,7 @@ from math import exp
 from controller.api.record import FrozenAnalysis, FrozenMetric
 from controller.api.spec import Metric
 from controller.api.verdicts import Kind
-from controller.judge import DistributionProcess, HistogramProcess
+from controller.judge import DistributionProcess, HistogramProcess, PairProcess
 from controller.judge import Evidence as MetricEvidence
 from controller.plan.kinds import OTHERS
 
@@ -69,6 +69,8 @@ class Figures:
                 own, other = f"{rates.candidate:.4g} by {candidate} of exposure", f"{rates.stable:.4g} by {stable}"
             case Kind.MEAN:
                 own, other = f"{rates.candidate:.4g} on average of {candidate}", f"{rates.stable:.4g} of {stable}"
+            case Kind.PAIRED:
+                own, other = f"{rates.candidate:.2%} wrong in {candidate} pairs", f"{rates.stable:.2%}"
             case Kind.QUERY:
                 own, other = f"{rates.candidate:.4g}", f"{rates.stable:.4g}"
             case _:
@@ -88,6 +90,8 @@ class Figures:
 
     def note(self, each: MetricEvidence) -> str | None:
         """Say what the levels are of, where they are of a part of the requests; None where they are of all."""
+        if isinstance(each.process, PairProcess):
+            return _describe_pairs(each.process)
         place = self.place(each)
         if place is None:
             return None
@@ -96,3 +100,11 @@ class Figures:
             floor = self.metric.distribution.floor
             text += f"; the population stability index is {each.process.size:.3g}, below {floor:g} nothing is decided"
         return text
+
+
+def _describe_pairs(process: PairProcess) -> str:
+    return (
+        f"only the candidate was wrong in {process.alone.candidate:.0f} pairs, only stable in "
+        f"{process.alone.stable:.0f}; nothing is calibrated: where pods of one model answer differently, that counts "
+        "as a difference between the models"
+    )

@@ -1,5 +1,6 @@
 """From the frozen analysis and the record to what the judge wants, by the kind of a metric: tests and windows."""
 
+from collections.abc import Mapping
 from math import inf
 from typing import Final, TypedDict
 
@@ -17,6 +18,8 @@ from controller.judge import (
     MeanScale,
     MeanTest,
     MetricTest,
+    PairArm,
+    PairTest,
     QueryArm,
     QueryTest,
     RateArm,
@@ -36,6 +39,13 @@ OTHERS: Final = "others"
 
 _LARGEST_SHARE_MARGIN: Final = 0.99
 
+_WITHOUT_HISTORY: Final[Mapping[Kind, type[MetricTest]]] = {
+    Kind.RATE: RateTest,
+    Kind.PAIRED: PairTest,
+    Kind.QUERY: QueryTest,
+}
+"""Kinds whose test learns nothing from what stable did before."""
+
 
 class _Shared(TypedDict):
     name: str
@@ -54,8 +64,8 @@ def test_of(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> M
     """Return what is to be tested about a metric, from what was frozen when the epoch began."""
     shared = _shared(metric, resolved, frozen)
     match metric.kind:
-        case Kind.RATE:
-            return RateTest(**shared)
+        case Kind.RATE | Kind.PAIRED | Kind.QUERY:
+            return _WITHOUT_HISTORY[metric.kind](**shared)
         case Kind.MEAN:
             return _mean_test(metric, resolved, frozen, shared=shared)
         case Kind.HISTOGRAM:
@@ -63,8 +73,6 @@ def test_of(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> M
         case Kind.DISTRIBUTION:
             floor = 0.0 if metric.distribution is None else float(metric.distribution.floor)
             return DistributionTest(**shared, history=_past_buckets(metric, resolved), floor=floor)
-        case Kind.QUERY:
-            return QueryTest(**shared)
         case _:
             return _ratio_test(metric, resolved, frozen, shared=shared)
 
@@ -169,16 +177,23 @@ def _arm(metric: Metric, resolved: FrozenMetric, counts: ArmCounts, edges: tuple
             deflation = total / effective if effective > 0.0 else 1.0
             return _mean_arm(_scale(metric), total, float(counts.sum or 0), design_effect=deflation)
         case Kind.HISTOGRAM | Kind.DISTRIBUTION:
-            worth = effective / total if total > 0.0 else 1.0
-            buckets = tuple(worth * float(count) for count in counts.buckets or ())
-            if not _has_classes(metric):
-                return BucketArm(buckets, _edges(edges), requests=total)
-            known = cells_of(dict(zip(edges, buckets, strict=True)), resolved.edges or ())
-            return BucketArm(known, requests=total)
+            return _bucket_arm(metric, resolved, counts, edges)
+        case Kind.PAIRED:
+            return PairArm(total, bad, float(counts.alone or 0))
         case Kind.QUERY:
             return QueryArm(float(counts.value or 0))
         case _:
             return Arm(total=effective, bad=bad, requests=total)
+
+
+def _bucket_arm(metric: Metric, resolved: FrozenMetric, counts: ArmCounts, edges: tuple[str, ...]) -> BucketArm:
+    total = float(counts.total)
+    worth = float(counts.effective_total or counts.total) / total if total > 0.0 else 1.0
+    buckets = tuple(worth * float(count) for count in counts.buckets or ())
+    if not _has_classes(metric):
+        return BucketArm(buckets, _edges(edges), requests=total)
+    known = cells_of(dict(zip(edges, buckets, strict=True)), resolved.edges or ())
+    return BucketArm(known, requests=total)
 
 
 def _mean_arm(scale: MeanScale, count: float, total: float, *, design_effect: float = 1.0) -> ArmLike:

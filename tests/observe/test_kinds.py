@@ -1,4 +1,4 @@
-"""Means, histograms and classes from hand-made matrices: sums that fall, layouts that differ, values without end."""
+"""Means, histograms, classes and pairs from hand-made matrices: sums that fall, layouts that differ, labels missing."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,15 +7,16 @@ from itertools import accumulate
 import pytest
 
 from controller.api.reasons import Reason
-from controller.api.record import MOST_BUCKETS
+from controller.api.record import MOST_BUCKETS, ArmCounts
 from controller.api.verdicts import Kind
 from controller.observe import rows
-from controller.observe.arms import MetricQuestion, arms_of
+from controller.observe.arms import MetricQuestion, Question, arms_of
 from controller.observe.counters import Series
 from controller.observe.kinds import counting_of
+from controller.observe.paired import Comparer
 from controller.observe.tally import Count, Found, Tally, summed, tally
 from controller.plan.world import Problem
-from tests.observe.test_tally import CANDIDATE, EDGES, EVERY_SCRAPE, OTHER, QUESTION, STABLE, pod, series, steady
+from tests.observe.test_tally import CANDIDATE, EDGES, EVERY_SCRAPE, NOON, OTHER, QUESTION, STABLE, pod, series, steady
 
 RATE = MetricQuestion("exceptions", "exceptions_total", "requests_total", allow_absent=False, kind=Kind.RATE)
 MEAN = MetricQuestion("cost", "cost_sum", "cost_count", allow_absent=True, kind=Kind.MEAN)
@@ -222,3 +223,82 @@ class TestClasses:
     def test_as_many_as_a_row_holds_are_kept_apart(self) -> None:
         many = predictions(CANDIDATE, **{f"user{number:02}": 1.0 for number in range(MOST_BUCKETS - 2)})
         assert len(counts(count(CLASSES, *self.stable, *many)).edges) == MOST_BUCKETS
+
+
+PAIRED = MetricQuestion("mirrored", "", "mlr_pair_total", allow_absent=True, kind=Kind.PAIRED)
+COMPARER = "comparer-0"
+
+
+def pair(stable: str, candidate: str, grown: float, target: str = COMPARER) -> Series:
+    return steady(target, grown, stable=stable, candidate=candidate)
+
+
+PAIRS = (
+    pair("correct", "correct", 80),
+    pair("correct", "incorrect", 7),
+    pair("incorrect", "correct", 3),
+    pair("incorrect", "incorrect", 10),
+)
+
+
+def compared(*series: Series, question: Question = PODS) -> Tally | Problem:
+    """The tally of what the comparer counted."""
+    return tally(Found(series), Comparer(question), edges=EDGES, pod_label="pod", counting=counting_of(PAIRED))
+
+
+class TestPairs:
+    def test_each_arm_has_its_wrong_answers_and_those_that_only_it_had(self) -> None:
+        found = counts(compared(*PAIRS))
+        assert summed(found.stable) == Count(100, 13, alone=3)
+        assert summed(found.candidate) == Count(100, 17, alone=7)
+
+    def test_the_row_keeps_what_the_judge_needs_and_deflates_nothing(self) -> None:
+        row = rows.counted(PAIRED, counts(compared(*PAIRS)), bad_seen=None)
+        assert row.stable == ArmCounts(total="100", bad="13", alone="3")
+        assert row.candidate == ArmCounts(total="100", bad="17", alone="7")
+        assert (row.skipped, row.message) == (None, "")
+
+    def test_comparers_are_added_up(self) -> None:
+        found = counts(compared(*PAIRS, pair("correct", "incorrect", 5, "comparer-1")))
+        assert summed(found.candidate) == Count(105, 22, alone=12)
+
+    def test_a_cell_that_is_born_in_the_window_counts_from_zero(self) -> None:
+        born = series(COMPARER, {30: 1, 60: 4}, stable="correct", candidate="incorrect")
+        assert summed(counts(compared(PAIRS[0], born)).candidate) == Count(84, 4, alone=4)
+
+    def test_a_comparer_that_begins_again_counts_anew_in_every_cell(self) -> None:
+        """Wrong pairs are more after the restart than before; only the right ones tell that it began again."""
+        right = series(COMPARER, {0: 500, 30: 540, 45: 30, 60: 40}, stable="correct", candidate="correct")
+        wrong = series(COMPARER, {0: 2, 30: 2, 45: 5, 60: 6}, stable="correct", candidate="incorrect")
+        assert summed(counts(compared(right, wrong)).candidate) == Count(86, 6, alone=6)
+
+    @pytest.mark.parametrize(
+        ("labels", "found"),
+        [
+            ({"stable": "correct"}, 'stable="correct" and no label candidate'),
+            ({}, "no label stable and no label candidate"),
+            ({"stable": "correct", "candidate": "unknown"}, 'stable="correct" and candidate="unknown"'),
+        ],
+    )
+    def test_labels_that_are_missing_or_say_something_else_are_named(self, labels: dict[str, str], found: str) -> None:
+        message = refused(compared(*PAIRS, series(COMPARER, {0: 1, 60: 2}, **labels)), Reason.NO_SERIES)
+        assert found in message
+        assert "expected the labels stable and candidate on all of them, each correct or incorrect" in message
+
+    @pytest.mark.parametrize(("since", "until", "end"), [(15, 60, "start"), (-60, 15, "end")])
+    def test_a_comparer_that_was_not_scraped_at_both_edges_is_a_gap(self, since: int, until: int, end: str) -> None:
+        half = steady(COMPARER, 9, since=since, until=until, stable="correct", candidate="correct")
+        message = refused(compared(half), Reason.SCRAPE_GAP)
+        assert "target" in message
+        assert f"at the window's {end}" in message
+
+    @pytest.mark.parametrize(
+        "cold", [replace(PODS, stable_pods=(pod(STABLE, ready=-10),)), replace(PODS, diverted_at=NOON)]
+    )
+    def test_pairs_count_once_both_arms_are_warm(self, cold: Question) -> None:
+        assert "had ended its warm-up" in refused(compared(*PAIRS, question=cold), Reason.WARMING_UP)
+
+    def test_a_window_without_pairs_says_what_to_look_at(self) -> None:
+        row = rows.counted(PAIRED, counts(compared(pair("correct", "correct", 0))), bad_seen=None)
+        assert row.skipped is Reason.NO_TRAFFIC
+        assert "check that requests are mirrored" in row.message
