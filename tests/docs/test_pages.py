@@ -13,7 +13,7 @@ from controller.api.command import parse_command
 from controller.api.reasons import Action, ConditionType, Phase, Reason
 from controller.api.spec import ModelRolloutSpec, Scale
 from controller.api.strategy import Approval, OnNoData, OnUndecided
-from controller.api.verdicts import Advance, Role, Verdict
+from controller.api.verdicts import Advance, Kind, Role, Verdict
 from controller.cli.main import COMMANDS, main
 from controller.plan.sizing import replicas_for
 from controller.plan.transitions import Event, allowed
@@ -49,15 +49,21 @@ def test_every_yaml_block_is_yaml(block: Block) -> None:
     assert list(yaml.safe_load_all(block.text)) != [None]
 
 
-def test_a_metric_on_its_own_is_accepted() -> None:
-    (metric,) = (
-        document
-        for block in blocks("yaml")
-        if block.text.startswith("- name:")
-        for document in yaml.safe_load(block.text)
-    )
+METRICS = [
+    metric for block in blocks("yaml") if block.text.startswith("- name:") for metric in yaml.safe_load(block.text)
+]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric["name"])
+def test_a_metric_on_its_own_is_accepted(metric: dict[str, Any]) -> None:
     (_, document) = ROLLOUTS[0]
-    ModelRolloutSpec.model_validate(document["spec"] | {"analysis": {"metrics": [metric]}})
+    decisive = {"name": "decisive", "preset": "mlr/errors"}
+    ModelRolloutSpec.model_validate(document["spec"] | {"analysis": {"metrics": [metric, decisive]}})
+
+
+def test_there_is_an_example_of_every_kind() -> None:
+    shown = [metric for _, document in ROLLOUTS for metric in document["spec"]["analysis"]["metrics"]]
+    assert set(Kind) - {Kind.PAIRED} <= {key for metric in (*METRICS, *shown) for key in metric}
 
 
 def test_the_settings_are_accepted() -> None:

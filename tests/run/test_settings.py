@@ -45,6 +45,7 @@ def test_only_prometheus_is_required() -> None:
     assert (settings.listen.address, settings.listen.port) == ("0.0.0.0", 8081)
     assert settings.logs.format is LogFormat.JSON
     assert settings.prometheus[0].scrape_interval == timedelta(seconds=15)
+    assert settings.prometheus[0].allow_queries is False
 
 
 def test_settle_is_two_scrapes_and_five_seconds_unless_it_is_set() -> None:
