@@ -13,8 +13,8 @@ from controller.plan.validity import holding
 def held(situation: Situation) -> Decision | None:
     """In Progressing: hold while the comparison is invalid, or the candidate is worse in a part of the requests.
 
-    The deadline still comes. Its policy is kept, but for Promote: what was not compared is promoted by nobody but a
-    person.
+    The deadline still comes. Its policies Hold and Withdraw are kept; Promote is taken as Hold, because what could not be
+    compared is promoted by nobody but a person.
     """
     status, evidence = situation.status, situation.evidence
     if status.phase is not Phase.PROGRESSING or evidence is None or not evidence.caught_up:
@@ -23,9 +23,9 @@ def held(situation: Situation) -> Decision | None:
     if problem is None:
         return None
     if deadline_passed(situation, evidence):
-        if situation.spec.strategy.on_undecided is not OnUndecided.PROMOTE:
+        if situation.spec.strategy.on_undecided is OnUndecided.WITHDRAW:
             return None
-        message = f"The deadline passed, and nothing is promoted: {problem.message}"
+        message = f"No verdict before the deadline: {problem.message}; request promote, abort, or resume"
         return stall(situation, Reason.DEADLINE_PASSED, message)
     decision = wait(situation, problem.reason, f"{problem.message}; holding {status.traffic.applied_weight} %")
     if status.reason is problem.reason:

@@ -95,7 +95,7 @@ def holding(trial: Trial) -> Problem | None:
     if slices:
         return Problem(
             Reason.SLICE_WORSE,
-            f"{'; '.join(slices)}: no promotion while the candidate is worse there; mend it, or request promote, or "
+            f"{'; '.join(slices)}: no promotion while the candidate is worse there; mend it, or request promote or "
             "abort",
         )
     return None

@@ -109,6 +109,9 @@ def test_deadline_of_an_invalid_comparison_promotes_nothing(policy: str, weight:
     stage = Stage(spec=spec_with(strategy=strategy), requests=share(1.5)).run(200)
     assert stage.weights[-1] == weight
     assert stage.status.phase is phase
+    if phase is Phase.STALLED:
+        assert stage.status.reason is Reason.DEADLINE_PASSED
+        assert "the candidate got 15.0% of" in stage.status.message
 
 
 def lost(since: int) -> Traffic:
