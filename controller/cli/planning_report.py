@@ -8,7 +8,7 @@ from controller.api.scalars import format_duration
 from controller.api.verdicts import Kind
 from controller.cli.planning import Need, Plan, PlannedMetric, StepPlan
 from controller.judge import MetricTest
-from controller.plan.amounts import about_requests, about_time
+from controller.plan.amounts import about_requests, about_time, points
 
 __all__ = ["as_json", "as_text"]
 
@@ -91,7 +91,7 @@ def _headline(metric: PlannedMetric, test: MetricTest) -> str:
 def _amount(kind: Kind, margin: float) -> str:
     if kind is Kind.RATE:
         return f"{100 * margin:.3g} %"
-    return f"{margin:.3g}" if kind is Kind.MEAN else f"{100 * margin:.3g} points"
+    return f"{margin:.3g}" if kind is Kind.MEAN else points(margin)
 
 
 def _need(need: Need) -> str:

@@ -28,7 +28,7 @@ def about_time(span: timedelta | float) -> str:
     if seconds < 60:
         return f"{max(10, round(seconds / 10) * 10):.0f} s"
     minutes = seconds / 60
-    if minutes < 60:
+    if round(minutes) < 60:
         return f"{about_requests(minutes)} min"
     if minutes < 10 * 60:
         hours, rest = divmod(round(minutes / 10) * 10, 60)
@@ -40,4 +40,5 @@ def about_time(span: timedelta | float) -> str:
 
 def points(share: float) -> str:
     """Write a difference of shares: ``0.25 points`` for 0.0025."""
-    return f"{100 * share:.2g} points"
+    number = f"{100 * share:.3g}"
+    return f"{number} point" if number == "1" else f"{number} points"

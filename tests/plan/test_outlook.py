@@ -205,6 +205,7 @@ def test_requests_in_words(number: float, text: str) -> None:
         (44, "40 s"),
         (90, "2 min"),
         (22 * 60 + 10, "22 min"),
+        (59.7 * 60, "1 h"),
         (3600, "1 h"),
         (3 * 3600 + 1100, "3 h 20 min"),
         (14 * 3600, "14 h"),
@@ -220,4 +221,4 @@ def test_times_in_words(seconds: float, text: str) -> None:
 
 
 def test_points_in_words() -> None:
-    assert points(0.0025) == "0.25 points"
+    assert [points(share) for share in (0.0025, 0.01, 0.1)] == ["0.25 points", "1 point", "10 points"]
