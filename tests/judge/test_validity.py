@@ -1,15 +1,30 @@
 """What makes a comparison invalid, or holds it: shares, labels, lost metrics, parts of the requests."""
 
 import math
+import warnings
 from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binom
 
 from controller.api.reasons import Reason
 from controller.api.verdicts import Advance, Role, ShareCheck, Verdict
-from controller.judge import Arm, Circumstances, Coverage, PerArm, RateArm, RatioTest, Split, Trial, Window
+from controller.judge import (
+    Arm,
+    Circumstances,
+    Coverage,
+    PerArm,
+    RateArm,
+    RatioTest,
+    SampleRatio,
+    SessionRatio,
+    Split,
+    Trial,
+    Window,
+)
 
 TEST = RatioTest(name="errors", role=Role.GUARDRAIL, margin=0.02, steps=(10, 50))
 OTHER = RatioTest(name="accuracy", role=Role.TARGET, margin=0.02, steps=(10, 50))
@@ -210,3 +225,21 @@ def test_equal_slices_are_named_in_no_more_than_a_share_alpha_of_the_rollouts():
                 named += 1
                 break
     assert named <= binom.ppf(0.999, runs, ALPHA)
+
+
+amounts = st.one_of(st.just(0.0), st.floats(1e-6, 1e9))
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 5, 10, 50, 99]), amounts, amounts), max_size=30))
+@settings(deadline=None, max_examples=60)
+def test_whatever_is_counted_the_evidence_is_a_number(windows):
+    evidences = [SampleRatio(), SessionRatio(), Coverage.start(50)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for weight, first, second in windows:
+            evidences[:2] = [each.update(weight=weight, stable=first, candidate=second) for each in evidences[:2]]
+            evidences[2] = evidences[2].update(labels(first, second, stable_requests=second, candidate_requests=first))
+    for each in evidences:
+        assert math.isfinite(each.log_evidence)
+    assert math.isfinite(evidences[0].deviation)
+    assert isinstance(evidences[2].differs, bool)
