@@ -8,18 +8,36 @@ from typing import Final
 from controller.api.kinds import Better
 from controller.api.spec import Metric, ModelRolloutSpec, Superiority
 from controller.api.verdicts import Kind, Role
+from controller.cli.latency import factor_of
 from controller.cli.simulated_metric import PlannedMetric
 from controller.cli.simulation import Plan
 from controller.cli.traffic import Effect, TrafficModel
-from controller.judge import MeanScale, MeanTest, RateTest, RatioTest, alpha_for_attempt
+from controller.judge import (
+    HistogramTest,
+    MeanScale,
+    MeanTest,
+    MetricTest,
+    RateTest,
+    RatioTest,
+    alpha_for_attempt,
+)
 from controller.plan.epoch import resolve
 
 __all__ = ["ASSUMED_LEVELS", "Scenario", "TrafficOptions", "left_out", "scenarios"]
 
-ASSUMED_LEVELS: Final[Mapping[Kind, float]] = {Kind.RATIO: 0.01, Kind.RATE: 0.01, Kind.MEAN: 1.0}
+ASSUMED_LEVELS: Final[Mapping[Kind, float]] = {
+    Kind.RATIO: 0.01,
+    Kind.RATE: 0.01,
+    Kind.MEAN: 1.0,
+    Kind.HISTOGRAM: 0.12,
+}
 """Stable's level of a metric for which none was stated; of a mean with bounds it is the middle."""
 
+_SPREAD: Final = 0.6
+"""Standard deviation of the logarithms of a histogram's values, where none was stated."""
+
 _CATASTROPHE: Final = 20
+_MOST_ABOVE: Final = 0.5
 _EVERY: Final = ""
 
 
@@ -31,7 +49,7 @@ class TrafficOptions:
         like: what holds where nothing else is stated.
         rates: stable's level.
         requests: expected requests per window, of both arms together.
-        deviations: standard deviation of the single values of a mean, in its unit.
+        deviations: standard deviation of the single values of a mean, in its unit; of a histogram's logarithms.
         effects: what the candidate makes of the level; none at all: the scenarios that every rollout has.
         windows: windows after which a run ends; None: at the deadline.
         history: windows of stable before the first.
@@ -88,7 +106,10 @@ def _plan(spec: ModelRolloutSpec, options: TrafficOptions) -> Plan:
     metrics = [each for each in spec.analysis.metrics if _simulated(each)]
     if not any(each.role.gating for each in metrics):
         found = ", ".join(f"{each.name} ({each.kind})" for each in spec.analysis.metrics)
-        msg = f"expected a Guardrail or Target that is a ratio, rate or mean, which can be simulated; found {found}"
+        msg = (
+            "expected a Guardrail or Target of a kind that can be simulated, which distributions and queries are not; "
+            f"found {found}"
+        )
         raise ValueError(msg)
     return Plan(
         metrics=tuple(_planned(metric, spec, options, windows=windows) for metric in metrics),
@@ -106,14 +127,19 @@ def _planned(metric: Metric, spec: ModelRolloutSpec, options: TrafficOptions, *,
     margin = resolve(metric)[1] if metric.kind is Kind.RATIO else metric.margin
     level = _level(metric, options)
     requests = _stated(options.requests, metric.name, options.like.requests)
-    deviation = _stated(options.deviations, metric.name, level) / level
+    deviation = _stated(options.deviations, metric.name, _SPREAD if metric.kind is Kind.HISTOGRAM else level)
     planned = PlannedMetric(
         test=_test(metric, spec),
         absolute=None if margin is None or margin.absolute is None else float(margin.absolute),
         relative=None if margin is None or margin.relative is None else float(margin.relative),
         noise=spec.analysis.noise,
         traffic=replace(
-            options.like, base=level, requests=requests, kind=metric.kind, deviation=deviation, windows=windows
+            options.like,
+            base=level,
+            requests=requests,
+            kind=metric.kind,
+            deviation=deviation if metric.kind is Kind.HISTOGRAM else deviation / level,
+            windows=windows,
         ),
         higher_is_better=metric.mean is not None and metric.mean.better is Better.HIGHER,
     )
@@ -128,7 +154,7 @@ def _planned(metric: Metric, spec: ModelRolloutSpec, options: TrafficOptions, *,
     return planned if _scale(metric).bounds is None else _as_shares(planned, _scale(metric))
 
 
-def _test(metric: Metric, spec: ModelRolloutSpec) -> RatioTest | RateTest | MeanTest:
+def _test(metric: Metric, spec: ModelRolloutSpec) -> MetricTest:
     strategy = spec.strategy
     scale = _scale(metric)
     ratio = RatioTest(
@@ -145,8 +171,7 @@ def _test(metric: Metric, spec: ModelRolloutSpec) -> RatioTest | RateTest | Mean
     )
     if metric.kind is Kind.RATIO or scale.bounds is not None:
         return ratio if metric.kind is Kind.RATIO else replace(ratio, harm_budget=None)
-    kind = RateTest if metric.kind is Kind.RATE else MeanTest
-    return kind(
+    return _TESTS[metric.kind](
         name=ratio.name,
         role=ratio.role,
         horizon=ratio.horizon,
@@ -155,6 +180,13 @@ def _test(metric: Metric, spec: ModelRolloutSpec) -> RatioTest | RateTest | Mean
         min_requests=ratio.min_requests,
         must_be_better=ratio.must_be_better,
     )
+
+
+_TESTS: Final[Mapping[Kind, type[RateTest | MeanTest | HistogramTest]]] = {
+    Kind.RATE: RateTest,
+    Kind.MEAN: MeanTest,
+    Kind.HISTOGRAM: HistogramTest,
+}
 
 
 def _scale(metric: Metric) -> MeanScale:
@@ -220,6 +252,9 @@ def _worse(planned: PlannedMetric, margins: int) -> Effect:
     match planned.traffic.kind:
         case Kind.RATE:
             return Effect(factor=1.0 + margins * margin if margins > 0 else 1.0 / (1.0 + margin))
+        case Kind.HISTOGRAM:
+            share = max(min(margins * margin, _MOST_ABOVE), -_MOST_ABOVE)
+            return Effect(factor=factor_of(share, median=base, spread=planned.traffic.deviation))
         case Kind.MEAN:
             return Effect(absolute=-margins * margin if planned.higher_is_better else margins * margin)
         case _:

@@ -59,8 +59,9 @@ def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=named(positive),
-        help=f"stable's share of bad requests, events per exposure, or mean; default: {ASSUMED_LEVELS[Kind.RATIO]:g}, "
-        "of a mean 1 or the middle of its bounds",
+        help=f"stable's share of bad requests, events per exposure, mean, or median of a histogram; default: "
+        f"{ASSUMED_LEVELS[Kind.RATIO]:g}, of a mean 1 or the middle of its bounds, of a histogram "
+        f"{ASSUMED_LEVELS[Kind.HISTOGRAM]:g}",
     )
     option(
         "--requests",
@@ -76,7 +77,7 @@ def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=named(positive),
-        help="standard deviation of a mean's single values, in its unit; default: as large as the mean",
+        help="standard deviation of a mean's single values (default: as it) or of a histogram's logarithms (0.6)",
     )
     option(
         "--effect",
@@ -115,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"error: {path}: {line}\n")
         return _ERROR_EXIT
     for name in left_out(spec):
-        sys.stderr.write(f"note: metric {name} is not simulated (ratios, rates and means are); taken to be in order\n")
+        sys.stderr.write(f"note: metric {name} is not simulated (its kind is not); taken to be in order\n")
     outcomes = _simulate(chosen, runs=arguments.runs, seed=arguments.seed, jobs=arguments.jobs)
     sys.stdout.write(_FORMATS[arguments.output](chosen, outcomes, seed=arguments.seed))
     return 0

@@ -17,6 +17,7 @@ from controller.judge.batch import (
     BatchWindow,
     Flags,
     Floats,
+    HistogramBatchTest,
     MeanBatchTest,
     PodCounts,
     RateBatchTest,
@@ -103,6 +104,8 @@ class SimulatedMetric:
             candidate_bad=self._sign * candidate.bad,
             stable_requests=raw[0].total.sum(axis=0),
             candidate_requests=raw[1].total.sum(axis=0),
+            stable_buckets=stable.buckets,
+            candidate_buckets=candidate.buckets,
         )
 
     def keep(self, runs: Flags) -> None:
@@ -120,6 +123,8 @@ def _calibrated(planned: PlannedMetric, history: PodCounts) -> BatchCalibration:
             calibrate = BatchCalibration.of_rates
         case Kind.MEAN:
             calibrate = BatchCalibration.of_means
+        case Kind.HISTOGRAM:
+            calibrate = BatchCalibration.of_buckets
         case _:
             calibrate = BatchCalibration.of_shares
     return calibrate(history, stable_pods=model.stable_pods, candidate_pods=model.candidate_pods)
@@ -133,7 +138,7 @@ def _tested(
     asked = planned.margins(bad / np.where(total > 0.0, total, 1.0), known=enough)
     floor = calibration.noise_floor
     margins = np.maximum(asked, floor)
-    if planned.traffic.kind is Kind.RATIO:
+    if planned.traffic.kind in (Kind.RATIO, Kind.HISTOGRAM):
         margins = np.minimum(margins, np.maximum(asked, _LARGEST_SHARE_MARGIN))
     test = _test(planned, margins, calibration, history)
     promotion = None
@@ -150,6 +155,9 @@ def _test(planned: PlannedMetric, margins: Floats, calibration: BatchCalibration
             return RateBatchTest(planned.test, margins)
         case Kind.MEAN:
             return MeanBatchTest(planned.test, margins, calibration.batches)
+        case Kind.HISTOGRAM:
+            past = calibration.effective(history).buckets
+            return HistogramBatchTest(planned.test, margins, np.zeros((0, 0)) if past is None else past.sum(axis=1))
         case _:
             known = calibration.effective(history)
             return RatioBatchTest(planned.test, margins, known.total.sum(axis=0), known.bad.sum(axis=0))
@@ -157,7 +165,7 @@ def _test(planned: PlannedMetric, margins: Floats, calibration: BatchCalibration
 
 def _agreement(planned: PlannedMetric, margins: Floats, calibration: BatchCalibration) -> AgreementBatch | None:
     needed, even = calibration.assumed, np.ones_like(margins)
-    if not needed.any():
+    if not needed.any() or planned.traffic.kind not in (Kind.RATIO, Kind.RATE):
         return None
     if planned.traffic.kind is Kind.RATE:
         return AgreementBatch.start(needed, planned.test, margins=np.zeros_like(margins), lines=even + margins)

@@ -1,9 +1,9 @@
 """Simulated traffic: requests of many runs, pod by pod and window by window, drawn from stated levels.
 
-Requests per pod are Poisson. A ratio's bad ones are binomial, a rate's events Poisson, and the values of a mean follow
-a gamma distribution. The level behind them is the base level, moved by drift and season (both arms alike) and by the
-effect (the candidate alone), shifted by what is lasting about the pod and drawn around it anew in each window and pod,
-which makes the intraclass correlation.
+Requests per pod are Poisson. A ratio's bad ones are binomial, a rate's events Poisson, the values of a mean follow a
+gamma distribution, those of a histogram a lognormal one whose median is its level. The level behind them is the base
+level, moved by drift and season (both arms alike) and by the effect (the candidate alone), shifted by what is lasting
+about the pod and drawn around it anew in each window and pod, which makes the intraclass correlation.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from math import inf, pi
 import numpy as np
 
 from controller.api.verdicts import Kind
+from controller.cli.latency import EDGES, bucket_shares
 from controller.judge.batch import Flags, Floats, PodCounts
 
 __all__ = ["Effect", "Stream", "TrafficModel"]
@@ -37,16 +38,16 @@ class TrafficModel:
     """What one metric's counters see.
 
     Attributes:
-        base: stable's level: share of bad requests, events per exposure, or mean.
+        base: stable's level: share of bad requests, events per exposure, mean, or median of a histogram.
         requests: expected requests per window, of both arms together; for a rate the exposure.
         effect: what the candidate makes of the level.
         onset: number of the window from which on it does.
-        kind: ratio, rate or mean.
+        kind: ratio, rate, mean or histogram.
         stable_pods: pods of stable.
         candidate_pods: pods of the candidate.
         intraclass: correlation of one pod's requests in one window, in [0, 1); for a rate its excess variance.
         pod_deviation: standard deviation of the pods' lasting differences, on the logit (ratios) or logarithm.
-        deviation: standard deviation of the single values of a mean, as a share of it.
+        deviation: standard deviation of the single values of a mean, as a share of it; of a histogram's logarithms.
         season: amplitude of a sine on the base level, as a share of it, in [0, 1).
         period: its length in windows.
         drift: what the base level is multiplied by at the last window, reached evenly from 1 at the first.
@@ -114,9 +115,15 @@ class Stream:
         """
         share = np.full(self.runs, 1.0 - weight / 100)
         counts = [self._draw(self._stable, self._levels(number), share=share) for number in range(-intervals, 0)]
-        shape = (0, *self._stable.shape)
-        total, bad = ([getattr(each, name) for each in counts] for name in ("total", "bad"))
-        return PodCounts(*(np.stack(each) if each else np.zeros(shape) for each in (total, bad)))
+        if not counts:
+            none = np.zeros((0, *self._stable.shape))
+            return PodCounts(none, none, np.zeros((len(EDGES), *none.shape)))
+        buckets = [each.buckets for each in counts if each.buckets is not None]
+        return PodCounts(
+            total=np.stack([each.total for each in counts]),
+            bad=np.stack([each.bad for each in counts]),
+            buckets=np.stack(buckets, axis=1) if buckets else None,
+        )
 
     def window(self, number: int, weights: Floats) -> tuple[PodCounts, PodCounts]:
         """Both arms' pods in the window; ``weights`` is the candidate's percent of the requests, per run."""
@@ -140,7 +147,11 @@ class Stream:
         return levels
 
     def _draw(self, pods: Floats, levels: Floats, *, share: Floats) -> PodCounts:
-        total = self._rng.poisson(self.model.requests * share / len(pods), size=pods.shape).astype(np.float64)
+        requests = self.model.requests * share / len(pods)
+        if self.model.kind is Kind.HISTOGRAM:
+            buckets = self._rng.poisson(requests * self._parts(pods, levels)).astype(np.float64)
+            return PodCounts(buckets.sum(axis=0), np.zeros(pods.shape), buckets)
+        total = self._rng.poisson(requests, size=pods.shape).astype(np.float64)
         match self.model.kind:
             case Kind.RATE:
                 variances = self.model.intraclass / np.maximum(levels, _SMALLEST_RATE)
@@ -152,6 +163,15 @@ class Stream:
             case _:
                 shares = self._shares(pods, levels)
                 return PodCounts(total, self._rng.binomial(total.astype(np.int64), shares).astype(float))
+
+    def _parts(self, pods: Floats, levels: Floats) -> Floats:
+        """Each pod's shares of the buckets in the window."""
+        shares = bucket_shares(np.maximum(levels, _SMALLEST_RATE) * np.exp(pods), self.model.deviation)
+        if self.model.intraclass == 0.0:
+            return shares
+        drawn = self._rng.gamma(shares * (1.0 - self.model.intraclass) / self.model.intraclass)
+        parts: Floats = drawn / np.maximum(drawn.sum(axis=0), _SMALLEST_RATE)
+        return parts
 
     def _scaled(self, pods: Floats, levels: Floats, variances: Floats) -> Floats:
         """Each pod's level in the window, around its lasting one with that relative variance."""

@@ -1,6 +1,6 @@
 """Calibration of many runs side by side: ``calibrate_shares`` and ``calibrate_rates`` with arrays (F5, F6b, F12)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -13,18 +13,27 @@ __all__ = ["BatchCalibration", "PodCounts"]
 
 _LARGEST_AUTOCORRELATION = 0.9
 _AUTOCORRELATION_TIMES = 5.0
+_FEWEST_OUTCOMES = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PodCounts:
-    """Requests (or exposure) and bad ones (or events) of pods; the last axis is the run, the one before it the pod."""
+    """Requests (or exposure) and bad ones (or events) of pods; the last axis is the run, the one before it the pod.
+
+    Attributes:
+        total: requests.
+        bad: bad ones among them; 0 where there are buckets.
+        buckets: requests per bucket, that axis in front of the others; None without.
+    """
 
     total: Floats
     bad: Floats
+    buckets: Floats | None = None
 
     def summed(self) -> "PodCounts":
         """Of all pods together."""
-        return PodCounts(self.total.sum(axis=-2), self.bad.sum(axis=-2))
+        buckets = None if self.buckets is None else self.buckets.sum(axis=-2)
+        return PodCounts(self.total.sum(axis=-2), self.bad.sum(axis=-2), buckets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +93,27 @@ class BatchCalibration:
         runs = history.total.shape[-1]
         return cls(np.zeros(runs), np.where(measured, floor, 0.0), 1.0, np.where(bounded > 0.0, batches, 1.0))
 
+    @classmethod
+    def of_buckets(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
+        """Calibrate histograms: the worst over the edges with enough requests on both sides of them."""
+        worst = cls.nothing(history.total.shape[-1])
+        buckets = history.total[np.newaxis] if history.buckets is None else history.buckets
+        measured = np.zeros(worst.intraclass.size, dtype=bool)
+        for above in np.cumsum(buckets[::-1], axis=0)[-2::-1]:
+            rarer = np.minimum(above.sum(axis=(0, 1)), (history.total - above).sum(axis=(0, 1)))
+            found = cls.of_shares(
+                PodCounts(history.total, above), stable_pods=stable_pods, candidate_pods=candidate_pods
+            )
+            votes = (rarer >= _FEWEST_OUTCOMES) & ~found.assumed
+            measured |= votes
+            worst = cls(
+                np.where(votes, np.fmax(worst.intraclass, found.intraclass), worst.intraclass),
+                np.where(votes, np.maximum(worst.noise_floor, found.noise_floor), worst.noise_floor),
+                1.0,
+                worst.batches,
+            )
+        return cls(np.where(measured, worst.intraclass, np.nan), worst.noise_floor, 1.0, worst.batches)
+
     @property
     def assumed(self) -> Flags:
         """In which runs the design effect is only assumed."""
@@ -93,7 +123,12 @@ class BatchCalibration:
         """What the pods' counts are worth together, per run: each deflated by its own design effect (F5)."""
         effect = 1.0 + np.maximum(counts.total - self.alone, 0.0) * self.intraclass
         effect = np.where(np.isnan(effect), PRIOR_DESIGN_EFFECT, effect)
-        return PodCounts(counts.total / effect, counts.bad / effect).summed()
+        worth = PodCounts(counts.total / effect, counts.bad / effect).summed()
+        if counts.buckets is None:
+            return worth
+        # As the record does it: an arm's buckets are worth what its requests are.
+        buckets, total = counts.buckets.sum(axis=-2), counts.total.sum(axis=-2)
+        return replace(worth, buckets=buckets * worth.total / np.where(total > 0.0, total, 1.0))
 
     def keep(self, runs: Flags) -> "BatchCalibration":
         """Only these runs."""

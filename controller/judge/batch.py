@@ -2,6 +2,7 @@
 
 from controller.judge._batch import BatchDemands, BatchTest, TrialBatch
 from controller.judge._batch_calibration import BatchCalibration, PodCounts
+from controller.judge._batch_histogram import HistogramBatchTest
 from controller.judge._batch_mean import AgreementBatch, MeanBatchTest
 from controller.judge._batch_rate import RateBatchTest
 from controller.judge._batch_ratio import RatioBatchTest
@@ -15,6 +16,7 @@ __all__ = [
     "BatchWindow",
     "Flags",
     "Floats",
+    "HistogramBatchTest",
     "MeanBatchTest",
     "PodCounts",
     "RateBatchTest",

@@ -231,6 +231,7 @@ KINDS = {
     "events": {"rate": {"count": "exceptions_total", "exposure": "requests_total"}, "margin": {"relative": "0.5"}},
     "cost": {"mean": {"sum": "cost_sum", "count": "cost_count"}, "margin": {"relative": "0.1"}},
     "gain": {"mean": {"sum": "g_sum", "count": "g_count", "better": "Higher"}, "margin": {"absolute": "0.1"}},
+    "latency": {"histogram": {"buckets": "latency_bucket"}, "margin": {"absolute": "0.03"}},
     "score": {
         "mean": {"sum": "s_sum", "count": "s_count", "better": "Higher", "bounds": {"low": "1", "high": "5"}},
         "margin": {"absolute": "0.4"},
@@ -253,7 +254,13 @@ def test_every_kind_that_can_be_simulated(name, tmp_path, capsys):
     assert shares[f"{name} 2 margins worse"][0] > 0.9
     assert shares[f"{name} on the margin"][0] < 0.2
     (metric,) = scenarios[f"{name} 2 margins worse"]["metrics"]
-    expected = {"events": (0.01, 0.02, 0.5), "cost": (1, 1.2, 0.1), "gain": (1, 0.8, 0.1), "score": (4.2, 3.4, 0.4)}
+    expected = {
+        "events": (0.01, 0.02, 0.5),
+        "cost": (1, 1.2, 0.1),
+        "gain": (1, 0.8, 0.1),
+        "latency": (0.12, 0.132, 0.03),
+        "score": (4.2, 3.4, 0.4),
+    }
     assert (metric["rate"], metric["candidateRate"], metric["margin"]) == pytest.approx(expected[name], rel=0.05)
 
 
@@ -267,16 +274,16 @@ def test_an_effect_is_in_the_unit_of_the_metric(tmp_path, capsys):
 
 
 def test_what_is_left_out_is_said(tmp_path, capsys):
-    slow = {"name": "latency", "histogram": {"buckets": "latency_bucket"}, "margin": {"absolute": "0.02"}}
-    spec = SPEC | {"analysis": {"metrics": [*SPEC["analysis"]["metrics"], slow]}}
+    drift = {"name": "scores", "distribution": {"buckets": "score_bucket"}, "margin": {"absolute": "0.02"}}
+    spec = SPEC | {"analysis": {"metrics": [*SPEC["analysis"]["metrics"], drift]}}
     code, _, err = run(capsys, written(tmp_path, spec), "--runs", "3", "--jobs", "1", "--effect", "+0.5")
 
     assert code == 0
-    assert err == "note: metric latency is not simulated (ratios, rates and means are); taken to be in order\n"
-    alone = SPEC | {"analysis": {"metrics": [slow]}}
+    assert err == "note: metric scores is not simulated (its kind is not); taken to be in order\n"
+    alone = SPEC | {"analysis": {"metrics": [drift]}}
     code, _, err = run(capsys, written(tmp_path, alone))
     assert code == 1
-    assert "expected a Guardrail or Target that is a ratio, rate or mean, which can be simulated; found latency" in err
+    assert "which distributions and queries are not; found scores (distribution)" in err
 
 
 @pytest.mark.parametrize(("noise", "promoted"), [("Widen", True), ("Strict", False)])

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from controller.judge._batch_calibration import BatchCalibration, PodCounts
-from controller.judge._calibration import Calibration, Pods, calibrate_means, calibrate_rates, calibrate_shares
+from controller.judge._calibration import (
+    Calibration,
+    Pods,
+    calibrate_buckets,
+    calibrate_means,
+    calibrate_rates,
+    calibrate_shares,
+)
 
 RUNS = 30
 
@@ -62,6 +69,35 @@ def test_means_are_calibrated_as_alone(shape):
     assert not found.assumed.any()
     if shape == (80, 4):
         assert max(each.batch for each in expected) > 1
+
+
+@pytest.mark.parametrize("shape", [(80, 4), (49, 4), (80, 1)])
+def test_buckets_are_calibrated_as_alone(shape):
+    edges = [history(seed, intervals=shape[0], pods=shape[1]).bad for seed in (11, 12, 13)]
+    buckets = np.stack([*edges, np.where(np.arange(RUNS) % 2 == 0, 0.0, edges[0])])
+    counts = PodCounts(buckets.sum(axis=0), np.zeros_like(edges[0]), buckets)
+
+    found = BatchCalibration.of_buckets(counts, stable_pods=shape[1], candidate_pods=2)
+    expected = [
+        calibrate_buckets(
+            [
+                {str(pod): tuple(buckets[:, interval, pod, run]) for pod in range(shape[1])}
+                for interval in range(shape[0])
+            ],
+            Pods(shape[1], 2),
+        )
+        for run in range(RUNS)
+    ]
+
+    assert found.intraclass == pytest.approx(
+        [np.nan if each.intraclass is None else each.intraclass for each in expected], rel=1e-9, abs=1e-12, nan_ok=True
+    )
+    assert found.noise_floor == pytest.approx([each.noise_floor for each in expected], rel=1e-9, abs=1e-12)
+    effective = found.effective(PodCounts(counts.total[0], counts.bad[0], buckets[:, 0]))
+    for run in range(RUNS):
+        totals = counts.total[0, :, run]
+        worth = expected[run].effective([(total, 0.0) for total in totals])[0] / max(totals.sum(), 1.0)
+        assert effective.buckets[:, run] == pytest.approx(worth * buckets[:, 0, :, run].sum(axis=1), rel=1e-9)
 
 
 def test_counts_are_deflated_as_alone():
