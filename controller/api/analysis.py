@@ -1,5 +1,6 @@
 """``spec.analysis``: what is compared, and how sure one must be."""
 
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final
@@ -10,8 +11,20 @@ from pydantic.json_schema import JsonSchemaValue
 from controller.api.kinds import Distribution, Histogram, Mean, Paired, QueryString, Rate, Ratio
 from controller.api.model import ApiModel
 from controller.api.rules import rule
-from controller.api.scalars import DECIMAL_PATTERN, DecimalString, Duration, LabelName, PresetName, ShortName, Text
+from controller.api.scalars import (
+    DECIMAL_PATTERN,
+    DURATION_PATTERN,
+    DecimalString,
+    Duration,
+    LabelName,
+    PresetName,
+    ShortName,
+    Text,
+)
 from controller.api.verdicts import Kind, Role
+
+_SHORTEST_DELAY: Final = timedelta(seconds=1)
+_LONGEST_DELAY: Final = timedelta(days=1)
 
 _SHAPES: Final = ("preset", "ratio", "rate", "mean", "histogram", "distribution", "paired", "query")
 _ONE_SHAPE: Final = f"exactly one of {', '.join(_SHAPES)} must be set"
@@ -284,6 +297,14 @@ class Metric(ApiModel):
     def _parts_of_ratios(self) -> bool:
         parts = bool(self.slices) or self.label_delay is not None or self.cohort is not None
         return not parts or self.kind is Kind.RATIO
+
+    @rule(
+        f"!has(self.labelDelay) || !self.labelDelay.matches(r'''{DURATION_PATTERN}''') || "
+        "duration(self.labelDelay) >= duration('1s') && duration(self.labelDelay) <= duration('24h')",
+        "labelDelay must be between 1s and 24h",
+    )
+    def _label_delay_is_sane(self) -> bool:
+        return self.label_delay is None or _SHORTEST_DELAY <= self.label_delay <= _LONGEST_DELAY
 
     @rule("!has(self.cohort) || has(self.labelDelay)", "cohort must come with labelDelay: how old a cohort must be")
     def _cohorts_ripen(self) -> bool:

@@ -399,6 +399,15 @@ _POLICY: Final = (
         "analysis.metrics[1]",
         "cohort must come with labelDelay",
     ),
+    *(
+        Refused(
+            f"labelDelay of {delay}",
+            {f"{ACCURACY}.labelDelay": delay},
+            "analysis.metrics[1]",
+            "labelDelay must be between 1s and 24h",
+        )
+        for delay in ("0s", "25h")
+    ),
     Refused(
         "four slices",
         {f"{ACCURACY}.slices": ["a", "b", "c", "d"]},
