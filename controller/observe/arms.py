@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final, Protocol
 
-from controller.api.selectors import Matcher, quoted
+from controller.api.selectors import Matcher, parse_selector, quoted
 from controller.api.spec import ArmLabels, Labels
 from controller.api.verdicts import Kind
 from controller.judge import Calibration
@@ -26,7 +26,7 @@ _RANDOM: Final = "[2456789bcdfghjklmnpqrstvwxz]{5}"
 LONGEST_REACH: Final = timedelta(minutes=10)
 """How far before a window a dead pod's life is looked at, at most; longer warm-ups are taken as that long for it."""
 
-_COUNTS_REQUESTS: Final = frozenset({Kind.RATIO, Kind.RATE, Kind.MEAN})
+_COUNTS_REQUESTS: Final = frozenset({Kind.RATIO, Kind.RATE, Kind.MEAN, Kind.HISTOGRAM, Kind.DISTRIBUTION})
 """Kinds whose ``total`` grows by one with each request, or in proportion."""
 
 
@@ -104,7 +104,7 @@ class Question:
             return self.requests, told
         countable = [metric for metric in self.metrics if metric.kind in _COUNTS_REQUESTS]
         ranked = sorted(countable, key=lambda each: (each.label_delay is not None, each.kind is not Kind.RATIO))
-        return (ranked[0].total, ranked[0].arms) if ranked else None
+        return (_all_of(ranked[0]), ranked[0].arms) if ranked else None
 
     def pods(self, arm: ArmName) -> tuple[Pod, ...]:
         """Return the live pods of an arm."""
@@ -265,6 +265,13 @@ def census_of_targets(
         counted=frozenset(target for pod in scrapes.pods() for target in scrapes.targets(pod)),
         gap=next((complaint for complaint in complaints if complaint), None),
     )
+
+
+def _all_of(metric: MetricQuestion) -> str:
+    """Return the counter of all requests of a metric: of a histogram that of its last bucket."""
+    if metric.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION) or metric.label != LE:
+        return metric.total
+    return parse_selector(metric.total).narrowed(Matcher(label=LE, operator="=", value=quoted("+Inf")))
 
 
 def namespace_of(question: Question) -> Matcher:

@@ -1,6 +1,6 @@
-"""Every kind of metric from a real Prometheus that scrapes real exporters: rates, means, histograms, classes, queries.
+"""Every kind of metric from a real Prometheus that scrapes real exporters.
 
-Two windows are told: one with requests, and one in which the candidate's process begins again.
+Two windows are told: one with requests, and one in which the candidate's process begins again, and the comparer's.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from tests.observe.conftest import PrometheusProcess, now, wait_until
 from tests.observe.faulty import body, faulty_server
 
 STABLE, CANDIDATE = "slow-7c5ddbdf54-bbbbb", "slow-v2-5d59d67564-x2x2x"
+COMPARER = "comparer-0"
 SCRAPE = timedelta(seconds=1.5)
-ALIVE = 3
+ALIVE = 4
 
 RATE = MetricQuestion("retries", "retries_total", "asked_total", allow_absent=False, kind=Kind.RATE)
 MEAN = MetricQuestion("cost", "cost_sum", "cost_count", allow_absent=True, kind=Kind.MEAN)
@@ -36,6 +37,7 @@ CLASSES = MetricQuestion(
     "classes", "", "predictions_total", allow_absent=True, kind=Kind.DISTRIBUTION, label="predicted"
 )
 DRIFT = MetricQuestion("drift", "", "latency_seconds_bucket", allow_absent=True, kind=Kind.DISTRIBUTION)
+PAIRED = MetricQuestion("mirrored", "", "mlr_pair_total", allow_absent=True, kind=Kind.PAIRED)
 MEMORY = MetricQuestion(
     "memory", "", "", allow_absent=True, kind=Kind.QUERY, query="max(memory_bytes{{{selector}}}) / 1e6"
 )
@@ -55,6 +57,7 @@ class Server:
         self._cost = Summary("cost", "What they cost; less than nothing is possible.", registry=registry)
         self._latency = Histogram("latency_seconds", "How long they took.", buckets=edges, registry=registry)
         self._predictions = Counter("predictions", "What was answered.", ["predicted"], registry=registry)
+        self._pairs = Counter("mlr_pair", "Pairs.", ["stable", "candidate"], registry=registry)
         self.memory = Gauge("memory_bytes", "Memory.", registry=registry)
         self.waiting = Gauge("waiting", "Requests that wait.", registry=registry)
         self._server: WSGIServer
@@ -71,6 +74,14 @@ class Server:
             self._cost._count.inc(1)
             self._predictions.labels(answer).inc()
         self._retries.inc(retries)
+
+    def compare(self, *, right: int = 0, candidate: int = 0, stable: int = 0, both: int = 0) -> None:
+        """Count pairs in which no answer, only the candidate's, only stable's, and both were wrong."""
+        cells = {("correct", "correct"): right, ("correct", "incorrect"): candidate}
+        cells |= {("incorrect", "correct"): stable, ("incorrect", "incorrect"): both}
+        for labels, amount in cells.items():
+            if amount:
+                self._pairs.labels(*labels).inc(amount)
 
     def end(self) -> None:
         """Let the process end."""
@@ -109,13 +120,16 @@ def story(prometheus: PrometheusProcess) -> Iterator[Story]:
     """Tell the story; every number below comes back in a test."""
     stable, candidate = Server(STABLE), Server(CANDIDATE, edges=(0.25, 0.5))
     victim = Server("other-7c5ddbdf54-bbbbb", namespace="victim")
-    servers = [stable, candidate, victim]
+    comparer = Server(COMPARER)
+    servers = [stable, candidate, victim, comparer]
     prometheus.exporters += servers
     prometheus.discover()
     beginning = now()
     for server in servers:
         server.serve(0.05, 0.7, cost=5.0)
         server.memory.set(3e6)
+        if server in (victim, comparer):
+            server.compare(right=100)
     victim.memory.set(9e9)
     _edge(prometheus)
     first = _edge(prometheus)
@@ -125,12 +139,17 @@ def story(prometheus: PrometheusProcess) -> Iterator[Story]:
     stable.serve(*[0.05] * 30, *[0.3] * 8, *[0.7] * 2, cost=1.5, retries=3)
     candidate.serve(*[0.2] * 4, *[0.4] * 5, cost=-0.5, retries=14, answer="dog")
     candidate.memory.set(7e6)
+    comparer.compare(right=80, candidate=7, stable=3, both=10)
+    victim.compare(candidate=1000)
     second = _edge(prometheus)
     candidate.end()
     successor = Server(CANDIDATE, port=candidate.port, edges=(0.25, 0.5))
     successor.serve(0.4, cost=2.0, answer="dog")
-    prometheus.exporters.append(successor)
-    servers.append(successor)
+    comparer.end()
+    reborn = Server(COMPARER, port=comparer.port)
+    reborn.compare(right=20, candidate=9)
+    prometheus.exporters += [successor, reborn]
+    servers += [successor, reborn]
     stable.serve(0.3)
     third = _edge(prometheus)
     port = PrometheusServer("default", prometheus.url, SCRAPE, settle=timedelta(0))
@@ -189,6 +208,18 @@ def test_buckets_on_the_bounds_that_both_arms_have(story: Story, question: Quest
     assert counts(row, "total", "buckets") == (("40", ("38", "2")), ("9", ("9", "0")))
 
 
+@pytest.mark.parametrize("metric", [HISTOGRAM, CLASSES, MEAN])
+def test_the_weight_is_seen_by_whatever_counts_requests(
+    story: Story, question: Question, metric: MetricQuestion
+) -> None:
+    window = Window(transition=1, number=0, start=story.busy[0], end=story.busy[1], due=story.busy[1])
+    asked = replace(question, metrics=(MEMORY, metric), requests=None)
+    recorded = PrometheusEvidence(story.server).window(window, asked)
+    assert recorded.requests is not None
+    assert (recorded.requests.stable, recorded.requests.candidate) == ("40", "9")
+    assert recorded.observed_weight == "18.4"
+
+
 def test_buckets_of_a_process_that_begins_again(story: Story, question: Question) -> None:
     row = story.ask(story.reborn, DRIFT, question=question)
     assert counts(row, "total", "buckets") == (("1", ("1", "0")), ("1", ("1", "0")))
@@ -205,6 +236,34 @@ def test_classes_of_both_arms(story: Story, question: Question) -> None:
     row = story.ask(story.busy, CLASSES, question=question)
     assert row.edges == ("cat", "dog")
     assert counts(row, "total", "buckets") == (("40", ("40", "0")), ("9", ("0", "9")))
+
+
+def test_pairs_of_the_comparer_in_the_rollouts_namespace(story: Story, question: Question) -> None:
+    """All cells with a wrong answer were born in the window, and another namespace had many more."""
+    row = story.ask(story.busy, RATE, PAIRED, question=question)
+    assert counts(row, "total", "bad", "alone") == (("100", "13", "3"), ("100", "17", "7"))
+
+
+def test_a_comparer_that_begins_again_counts_its_wrong_pairs_anew(story: Story, question: Question) -> None:
+    """It had 7 pairs in which only the candidate was wrong, and has 9: these are 9 and not 2."""
+    row = story.ask(story.reborn, PAIRED, question=question)
+    assert counts(row, "total", "bad", "alone") == (("29", "0", "0"), ("29", "9", "9"))
+
+
+@pytest.mark.parametrize(
+    ("counter", "said"),
+    [
+        ("asked_total", "asked_total has a series with no label stable and no label candidate; expected the labels"),
+        ("mlr_pairs_total", "what compares the arms' answers, with the labels namespace, stable, candidate"),
+        ('mlr_pair_total{pod="nobody"}', "no series of mlr_pair_total"),
+    ],
+)
+def test_what_counts_no_pairs_says_which_labels_are_expected(
+    story: Story, question: Question, counter: str, said: str
+) -> None:
+    row = story.ask(story.busy, replace(PAIRED, total=counter), question=question)
+    assert row.skipped is Reason.NO_SERIES
+    assert said in row.message
 
 
 def test_a_query_is_asked_per_arm_and_sees_nobody_else(story: Story, question: Question) -> None:
@@ -255,7 +314,7 @@ def test_a_counter_that_begins_again_is_no_gauge(story: Story, question: Questio
 
 
 def test_history_has_what_each_kind_needs(story: Story, question: Question) -> None:
-    asked = replace(question, metrics=(RATE, MEAN, HISTOGRAM, CLASSES, MEMORY))
+    asked = replace(question, metrics=(RATE, MEAN, HISTOGRAM, CLASSES, PAIRED, MEMORY))
     found = PrometheusEvidence(story.server).history(asked, before=story.busy[1], interval=timedelta(seconds=2))
     assert set(found) == {"retries", "cost", "latency", "classes"}
     assert (found["retries"].total, found["retries"].amount) == (40, 3)

@@ -6,12 +6,13 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from controller.api.reasons import Reason
-from controller.observe.prometheus import Prometheus, PrometheusServer, SourceError
+from controller.observe.prometheus import Prometheus, PrometheusServer, QueryRejected, SourceError
 from tests.observe.faulty import (
     Answer,
     FaultyServer,
@@ -127,6 +128,80 @@ def test_an_answer_that_is_no_evidence_says_what_came_and_what_to_do(
     assert error.reason is Reason.PROMETHEUS_ANSWER_INVALID
     assert said in error.message
     assert error.message.isprintable()
+
+
+def answered(data: object, **more: object) -> Answer:
+    return body(json.dumps({"status": "success", "data": data, **more}))
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        ({"resultType": "scalar", "result": [1, "2.5"]}, (2.5,)),
+        ({"resultType": "vector", "result": []}, ()),
+        ({"resultType": "vector", "result": [{"metric": {}, "value": [1, "-3"]}]}, (-3.0,)),
+        ({"resultType": "vector", "result": [{"metric": {}, "value": [1, "+Inf"]}]}, (inf,)),
+    ],
+)
+def test_a_query_gives_numbers(faulty: FaultyServer, data: object, values: tuple[float, ...]) -> None:
+    faulty.answer = answered(data)
+    assert Prometheus(settings(faulty.url)).values("max(x)", NOON) == values
+
+
+NATIVE_VECTOR = {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "3"}]}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(body('{"status":"error","error":"parse error"}', status=400), "HTTP 400: parse error", id="400"),
+        pytest.param(body('{"status":"error","error":"too deep"}', status=422), "HTTP 422: too deep", id="422"),
+        pytest.param(answered({"resultType": "matrix", "result": []}), "no numbers", id="matrix"),
+        pytest.param(answered({"resultType": "string", "result": [1, "x"]}), "no numbers", id="string"),
+        pytest.param(answered(NATIVE_VECTOR), "no numbers", id="native histogram"),
+        pytest.param(
+            answered({"resultType": "vector", "result": []}, warnings=["PromQL warning: bucket label le is missing"]),
+            "bucket label le is missing",
+            id="warning about the query",
+        ),
+    ],
+)
+def test_a_query_that_is_at_fault_itself_is_told_from_silence(faulty: FaultyServer, answer: Answer, said: str) -> None:
+    faulty.answer = answer
+    with pytest.raises(QueryRejected) as caught:
+        Prometheus(settings(faulty.url)).values("max(x)", NOON)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        body("oops", status=500),
+        body("<html>", status=400),
+        answered({"resultType": "vector", "result": []}, warnings=["store 2 away"]),
+    ],
+    ids=["500", "400 of a proxy", "partial answer"],
+)
+def test_a_server_that_is_at_fault_does_not_blame_the_query(faulty: FaultyServer, answer: Answer) -> None:
+    faulty.answer = answer
+    with pytest.raises(SourceError) as caught:
+        Prometheus(settings(faulty.url)).values("max(x)", NOON)
+    assert not isinstance(caught.value, QueryRejected)
+
+
+def test_types_are_what_the_pods_say(faulty: FaultyServer) -> None:
+    prometheus = Prometheus(settings(faulty.url))
+    faulty.answer = answered({"x": [{"type": "gauge", "help": "", "unit": ""}, {"type": "counter"}]})
+    assert prometheus.types("x") == {"gauge", "counter"}
+    faulty.answer = answered({})
+    assert prometheus.types("x") == set()
+
+
+@pytest.mark.parametrize("data", [[], None, {"x": 5}, {"x": [{"help": ""}]}, {"x": [{"type": 5}]}])
+def test_types_of_unexpected_shape_are_no_evidence(faulty: FaultyServer, data: object) -> None:
+    faulty.answer = answered(data)
+    with pytest.raises(SourceError, match="metadata of unexpected shape"):
+        Prometheus(settings(faulty.url)).types("x")
 
 
 @pytest.mark.parametrize(

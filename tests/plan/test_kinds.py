@@ -250,6 +250,21 @@ def test_wrong_input_is_a_state_of_the_metric_and_holds(reason: Reason) -> None:
     assert "mend it" in available.message
 
 
+def test_events_that_were_never_seen_promote_nothing_unless_that_is_allowed() -> None:
+    """The selector of a rate's events may be mistyped, as that of bad requests."""
+    never = staged(RATE, events(0.02), events(0.0))
+    drawn = never.traffic
+    never.traffic = lambda window, weight: tuple(
+        each.model_copy(update={"bad_seen": False}) for each in drawn(window, weight)
+    )
+    never.run(80)
+    assert 100 not in never.weights
+    assert shown(never).state is Reason.BAD_SERIES_NEVER_SEEN
+    (metric,) = RATE["metrics"]
+    never.spec = spec_with(analysis={"metrics": [{**metric, "allowAbsent": True}]})
+    assert never.run(300).weights[-1] == 100
+
+
 def flagged(metric: Json, counts: ArmCounts, *, stable: ArmCounts) -> Stage:
     """A rollout of a latency histogram with a red flag beside it."""
     analysis = {"metrics": [*LATENCY["metrics"], {"name": "flag", "role": "RedFlag", **metric}]}
