@@ -40,6 +40,8 @@ NOT_YET_CALIBRATED: Final = "not yet: the history of stable's pods is read befor
 """What status says before anything was frozen."""
 
 _LARGEST_SHARE_MARGIN: Final = 0.99
+_LONGEST_TEXT: Final = 1024
+"""What status has room for."""
 
 
 @dataclass(frozen=True)
@@ -263,4 +265,4 @@ def describe_overall(frozen: FrozenAnalysis) -> str:
     widened = [name for name, each in known.items() if each.noise_floor == margins[name] != "0"]
     if widened:
         parts.append(f"margin widened for {', '.join(widened)}")
-    return "; ".join(parts)
+    return "; ".join(parts)[:_LONGEST_TEXT]

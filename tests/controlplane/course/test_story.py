@@ -179,3 +179,19 @@ def test_rest_is_silence(told: Told) -> None:
         course.change(DEPLOYMENTS, f"{name}-v1", {"metadata": {"labels": {"poke": "1"}}})
     eventually(lambda: course.operator.turns() >= turns + len(NAMES), course.operator.log.read_text)
     assert versions() == before
+
+
+def test_with_one_pod_noise_is_assumed_said_and_taken_off(told: Told) -> None:
+    course = told.course
+    (page,) = (each["spec"] for each in course.cluster.list(RECORDS, course.namespace) if _is_first_of(each, "good"))
+    calibration = page["frozen"]["metrics"][0]["calibration"]
+    assert (calibration["source"], calibration["designEffect"]) == ("Prior", "2")
+    assert "assumed" in course.status("good")["analysis"]["metrics"][0]["calibration"]
+    arms = [row[arm] for each in page["windows"] for row in each["rows"] for arm in ("stable", "candidate")]
+    assert [2 * float(arm["effectiveTotal"]) for arm in arms] == [float(arm["total"]) for arm in arms]
+    assert [2 * float(arm["effectiveBad"]) for arm in arms] == [float(arm["bad"]) for arm in arms]
+
+
+def _is_first_of(record: Json, rollout: str) -> bool:
+    spec = record["spec"]
+    return (spec["rollout"], spec["epoch"], spec["page"]) == (rollout, 1, 0)
