@@ -116,10 +116,10 @@ def _asked(arguments: argparse.Namespace, file: RolloutFile) -> Asked:
             f"found {asked.windows}; choose other times or a longer --interval"
         )
         raise PastError(msg)
-    by_label = [each.name for each in asked.spec.analysis.metrics if each.arms is not None]
-    if asked.candidate is None and by_label:
+    podless = [each.name for each in asked.spec.analysis.metrics if each.arms is not None or each.paired is not None]
+    if asked.candidate is None and podless:
         msg = (
-            f"metric {by_label[0]} tells its arms by a label and not by pods, so stable's pods cannot be compared with "
+            f"metric {podless[0]} tells its arms by a label and not by pods, so stable's pods cannot be compared with "
             "each other; name a Deployment with --candidate, or take the metric out of the file"
         )
         raise PastError(msg)

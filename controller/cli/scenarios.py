@@ -107,8 +107,8 @@ def _plan(spec: ModelRolloutSpec, options: TrafficOptions) -> Plan:
     if not any(each.role.gating for each in metrics):
         found = ", ".join(f"{each.name} ({each.kind})" for each in spec.analysis.metrics)
         msg = (
-            "expected a Guardrail or Target of a kind that can be simulated, which distributions and queries are not; "
-            f"found {found}"
+            "expected a Guardrail or Target of a kind that can be simulated, which distributions, pairs and queries "
+            f"are not; found {found}"
         )
         raise ValueError(msg)
     return Plan(

@@ -205,6 +205,10 @@ def test_a_counter_that_was_never_scraped_is_told_from_one_without_pods(
     assert main(words(prometheus, labelled)) == 1
     assert "metric errors tells its arms by a label and not by pods" in capsys.readouterr().err
 
+    mirrored = rollout(tmp_path, ratio=None, name="mirrored", paired={"counter": "mlr_pair_total"})
+    assert main(words(prometheus, mirrored)) == 1
+    assert "metric mirrored tells its arms by a label and not by pods" in capsys.readouterr().err
+
 
 def test_a_coarser_scrape_than_was_said_leaves_nothing_to_judge(
     prometheus: PrometheusProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -36,6 +36,7 @@ ROLLOUT: dict[str, Any] = {
                 },
                 {"name": "latency", "histogram": {"buckets": "l_bucket"}, "margin": {"absolute": "0.02"}},
                 {"name": "drift", "distribution": {"buckets": "d_bucket"}, "margin": {"absolute": "0.05"}},
+                {"name": "mirrored", "paired": {"counter": "mlr_pair_total"}, "margin": {"absolute": "0.01"}},
                 {"name": "seen", "ratio": {"bad": "x", "total": "y"}, "margin": {"absolute": "0.1"}, "role": "Watch"},
             ],
         },
@@ -106,12 +107,13 @@ def test_a_file_says_everything_but_the_traffic(rollout: Path, capsys: pytest.Ca
     report = planned(capsys, str(rollout), *STATED)
     metrics = {each["name"]: each for each in report["metrics"]}
 
-    assert list(metrics) == ["errors", "timeouts", "cost", "score", "latency", "drift"]
+    assert list(metrics) == ["errors", "timeouts", "cost", "score", "latency", "drift", "mirrored"]
     assert report["alpha"] == pytest.approx(0.1 * 6 / math.pi**2)
     assert metrics["errors"]["margin"] == pytest.approx(0.0025)
     assert metrics["timeouts"]["margin"] == 0.5
     assert metrics["score"]["margin"] == pytest.approx(0.04)
-    assert "no forecast" in metrics["drift"]["forecast"]
+    assert "a change of a distribution" in metrics["drift"]["forecast"]
+    assert "in how many pairs one answer alone is wrong" in metrics["mirrored"]["forecast"]
     for name in ("errors", "timeouts", "cost", "score", "latency"):
         steps = metrics[name]["steps"]
         assert all(step["worse"] for step in steps), metrics[name]
@@ -172,7 +174,8 @@ def test_beside_a_file_its_own_margin_counts(rollout: Path, capsys: pytest.Captu
     assert "--margin: expected no such option beside a file" in capsys.readouterr().err
     assert main(["plan-size", str(rollout), *STATED, "--rate", "seen=0.1"]) == 1
     assert (
-        "--rate: expected one of errors, timeouts, cost, score, latency, drift; found seen" in capsys.readouterr().err
+        "--rate: expected one of errors, timeouts, cost, score, latency, drift, mirrored; found seen"
+        in capsys.readouterr().err
     )
 
 

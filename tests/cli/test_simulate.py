@@ -283,7 +283,7 @@ def test_what_is_left_out_is_said(tmp_path, capsys):
     alone = SPEC | {"analysis": {"metrics": [drift]}}
     code, _, err = run(capsys, written(tmp_path, alone))
     assert code == 1
-    assert "which distributions and queries are not; found scores (distribution)" in err
+    assert "which distributions, pairs and queries are not; found scores (distribution)" in err
 
 
 @pytest.mark.parametrize(("noise", "promoted"), [("Widen", True), ("Strict", False)])
