@@ -58,12 +58,14 @@ class Coverage:
     Attributes:
         stable: stable's labels and requests so far.
         candidate: the candidate's.
+        windows: windows so far.
     """
 
     _more: Restart
     _fewer: Restart
     stable: RateArm = field(default_factory=lambda: RateArm(0.0, 0.0))
     candidate: RateArm = field(default_factory=lambda: RateArm(0.0, 0.0))
+    windows: int = 0
 
     @classmethod
     def start(cls, horizon: int) -> "Coverage":
@@ -81,7 +83,20 @@ class Coverage:
             _fewer=self._fewer.update(_factors(mirrored)),
             stable=_added(self.stable, window.stable),
             candidate=_added(self.candidate, window.candidate),
+            windows=self.windows + 1,
         )
+
+    @property
+    def behind(self) -> float | None:
+        """Windows by which the candidate's labels come later than stable's, if none are lost; below 0: earlier.
+
+        While requests come evenly, labels that take L windows are those of all but the last L. None without labels of
+        stable.
+        """
+        stable, candidate = self.stable, self.candidate
+        if not (stable.count > 0 and candidate.exposure > 0):
+            return None
+        return self.windows * (1 - candidate.count / candidate.exposure * (stable.exposure / stable.count))
 
     @property
     def log_evidence(self) -> float:

@@ -12,7 +12,7 @@ from controller.api.record import ArmCounts, RecordedWindow, Row
 from controller.api.spec import ModelRolloutSpec, Sessions
 from controller.api.status import ArmPair, SliceStatus
 from controller.api.verdicts import ShareCheck
-from controller.judge import Arm, Circumstances, RateArm, Slice, SliceEvidence, Split, Trial, Window
+from controller.judge import Arm, Circumstances, Coverage, RateArm, Slice, SliceEvidence, Split, Trial, Window
 from controller.judge import Evidence as MetricEvidence
 from controller.plan.figures import e_value
 from controller.plan.world import Problem
@@ -139,9 +139,17 @@ def coverage_note(trial: Trial, each: MetricEvidence) -> str | None:
     if not coverage.differs:
         return text
     return (
-        f"{text}: what is compared are different parts of the requests; look whether the candidate's answers reach "
-        "who labels them, and set labelDelay (and cohort) if its labels are only later"
+        f"{text}: what is compared are different parts of the requests; look whether the answers of both arms reach "
+        f"who labels them. {_lag(coverage)}If labels are only late, set labelDelay, and cohort"
     )
+
+
+def _lag(coverage: Coverage) -> str:
+    behind = coverage.behind
+    if behind is None:
+        return ""
+    when = "later" if behind > 0 else "earlier"
+    return f"If none are lost, the candidate's come {abs(behind):.1f} windows {when} than stable's. "
 
 
 def _slice(trial: Trial, name: str, part: Slice) -> str:

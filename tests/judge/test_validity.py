@@ -143,6 +143,14 @@ def test_labels_for_different_shares_of_the_requests_are_found_both_ways():
         assert coverage.candidate.count / coverage.candidate.exposure == pytest.approx(0.5 * factor)
 
 
+def test_lag_is_told_in_windows_as_if_no_label_were_lost():
+    coverage = Coverage.start(100)
+    assert coverage.behind is None
+    for number in range(10):
+        coverage = coverage.update(labels(450, 50 if number >= 4 else 0))
+    assert coverage.behind == pytest.approx(4)
+
+
 def test_more_labels_than_requests_and_none_at_all_are_numbers_like_others():
     coverage = Coverage.start(100).update(labels(2000, 0))
     assert math.isfinite(coverage.log_evidence)

@@ -223,6 +223,7 @@ def test_labels_for_different_shares_of_the_requests_hold_the_weight() -> None:
     assert "labels for 45.0% of the candidate's" in stage.status.message
     assert "90.0% of stable's" in stage.status.message
     assert "labelDelay" in stage.status.message
+    assert "windows later than stable's" in stage.status.message
 
 
 def test_labels_for_the_same_share_of_the_requests_promote_and_are_noted() -> None:
