@@ -31,12 +31,12 @@ def test_bounds_hold_and_the_page_has_the_rows(name):
     page = PAGE.read_text(encoding="utf-8")
 
     assert [each for each in (*section.bounds, *section.paces) if not each.kept] == []
-    assert section.bounds
+    assert section.bounds or section.paces
     table = page.partition(f"## {section.title}\n")[2].partition("\n## ")[0]
     assert f"| {' | '.join(section.header)} |\n" in table
     for row in section.rows:
         assert f"\n| {row[0]} |" in table
-    assert f"{simulation.runs} runs" in table
+    assert f"{simulation.runs} runs" in " ".join(table.split())
 
 
 def test_a_broken_bound_is_called_broken():
