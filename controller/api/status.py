@@ -94,14 +94,23 @@ class MetricStatus(StatusModel):
     kind: Annotated[Kind, Field(description="What it is made of.")] = Kind.RATIO
     role: Annotated[Role, Field(description="Its role.")]
     verdict: Annotated[Verdict, Field(description="Its verdict now.")]
-    rates: Annotated[ArmPair, Field(description="Share of bad requests per arm, over the judged windows.")] = ArmPair()
-    difference: Annotated[_Number | None, Field(description="Candidate's rate minus stable's.")] = None
+    rates: Annotated[
+        ArmPair,
+        Field(
+            description="Level of each arm over the judged windows: share of bad requests, events by exposure, mean, or "
+            "the share that note names."
+        ),
+    ] = ArmPair()
+    difference: Annotated[_Number | None, Field(description="Candidate's level minus stable's.")] = None
     interval: Annotated[
         tuple[_Number, ...] | None,
-        Field(max_length=2, description="Confidence interval of the difference, valid at every look."),
+        Field(
+            max_length=2,
+            description="Confidence interval of the difference (of a rate: of the ratio), valid at every look.",
+        ),
     ] = None
     evidence: Annotated[EvidenceStatus | None, Field(description="Both ways.")] = None
-    requests: Annotated[ArmPair, Field(description="Judged requests per arm.")] = ArmPair()
+    requests: Annotated[ArmPair, Field(description="Judged requests (or exposure, or values) per arm.")] = ArmPair()
     margin: Annotated[_Number | None, Field(description="Effective margin, frozen for the epoch.")] = None
     calibration: Annotated[_Text | None, Field(description="Noise between stable's pods, and what follows.")] = None
     forecast: Annotated[_Text | None, Field(description="What is still needed for a verdict.")] = None

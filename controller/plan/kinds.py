@@ -38,6 +38,8 @@ OTHERS: Final = "others"
 """What the classes are called that stable did not have when the epoch began, as one."""
 
 _LARGEST_SHARE_MARGIN: Final = 0.99
+_LARGEST_RATE_MARGIN: Final = 1e6
+"""Beyond these, margins allow everything; the judge takes no larger ones."""
 
 _WITHOUT_HISTORY: Final[Mapping[Kind, type[MetricTest]]] = {
     Kind.RATE: RateTest,
@@ -92,6 +94,8 @@ def _shared(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> _
     margin, promotion = float(resolved.margin) / scale.room, resolved.promotion_margin
     if metric.kind is Kind.MEAN and scale.bounds is not None:
         margin = min(margin, _LARGEST_SHARE_MARGIN)
+    if metric.kind is Kind.RATE:
+        margin = min(margin, _LARGEST_RATE_MARGIN)
     calibration = resolved.calibration
     return _Shared(
         name=metric.name,

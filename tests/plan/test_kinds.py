@@ -265,6 +265,12 @@ def test_events_that_were_never_seen_promote_nothing_unless_that_is_allowed() ->
     assert never.run(300).weights[-1] == 100
 
 
+def test_a_margin_that_allows_everything_is_no_failure() -> None:
+    (metric,) = RATE["metrics"]
+    endless = {"metrics": [{**metric, "margin": {"relative": "999999999999999"}}]}
+    assert staged(endless, events(0.02), events(0.9)).run(100).weights[-1] == 100
+
+
 def flagged(metric: Json, counts: ArmCounts, *, stable: ArmCounts) -> Stage:
     """A rollout of a latency histogram with a red flag beside it."""
     analysis = {"metrics": [*LATENCY["metrics"], {"name": "flag", "role": "RedFlag", **metric}]}
