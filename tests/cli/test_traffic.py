@@ -1,8 +1,13 @@
 """Simulated traffic has the rates, the noise and the changes that it was asked for."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
+from controller.api.verdicts import Kind
+from controller.cli.latency import EDGES, bucket_shares, factor_of
 from controller.cli.traffic import Effect, Stream, TrafficModel
 
 RUNS = 400
@@ -88,3 +93,50 @@ def test_runs_that_are_kept_keep_their_pods():
 
     own = [(each.bad.sum(axis=0) / each.total.sum(axis=0)) for each in (before, after)]
     assert own[1] == pytest.approx(own[0][:, kept], rel=0.2)
+
+
+@pytest.mark.parametrize(("kind", "deviation"), [(Kind.RATE, 1.0), (Kind.MEAN, 0.5), (Kind.MEAN, 2.0)])
+def test_rates_and_means_have_their_level_and_scatter(kind, deviation):
+    traffic = stream(kind=kind, base=3.0, requests=100.0, stable_pods=2, deviation=deviation, effect=Effect(factor=2.0))
+    stable, candidate = traffic.window(0, np.full(RUNS, 50.0))
+    history = traffic.history(40)
+    per_request = (history.bad - 3.0 * history.total) ** 2 / np.maximum(history.total, 1)
+
+    assert stable.bad.sum() / stable.total.sum() == pytest.approx(3.0, rel=0.02)
+    assert candidate.bad.sum() / candidate.total.sum() == pytest.approx(6.0, rel=0.02)
+    variance = 3.0 if kind is Kind.RATE else (3.0 * deviation) ** 2
+    assert per_request.mean() == pytest.approx(variance, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.MEAN, Kind.HISTOGRAM])
+def test_the_intraclass_correlation_of_other_kinds(kind):
+    correlation, size = 0.05, 50
+    traffic = stream(kind=kind, base=0.1, requests=2.0 * size, stable_pods=2, intraclass=correlation, deviation=1.0)
+    history = traffic.history(60)
+    amount = history.bad if history.buckets is None else history.buckets[0:6].sum(axis=0)
+    level = amount.sum() / history.total.sum()
+    unit = {Kind.RATE: level, Kind.MEAN: level**2, Kind.HISTOGRAM: level * (1 - level)}[kind]
+    scatter = ((amount - level * history.total) ** 2).mean() / (unit * size)
+
+    assert scatter == pytest.approx(1 + size * correlation, rel=0.1)
+
+
+def test_histograms_are_lognormal_around_their_median():
+    traffic = stream(kind=Kind.HISTOGRAM, base=0.1, deviation=0.6, effect=Effect(factor=2.5), stable_pods=1)
+    stable, candidate = traffic.window(0, np.full(RUNS, 50.0))
+
+    below = stable.buckets.sum(axis=(1, 2)).cumsum() / stable.total.sum()
+    assert below[EDGES.index(0.1)] == pytest.approx(0.5, abs=0.01)
+    assert below[EDGES.index(0.25)] == pytest.approx(ndtr(math.log(2.5) / 0.6), abs=0.01)
+    slower = candidate.buckets.sum(axis=(1, 2)).cumsum() / candidate.total.sum()
+    assert slower[EDGES.index(0.25)] == pytest.approx(0.5, abs=0.01)
+    assert stable.buckets.sum(axis=0) == pytest.approx(stable.total)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, -0.05])
+def test_the_factor_moves_that_share_beyond_an_edge(share):
+    factor = factor_of(share, median=0.12, spread=0.6)
+    before, after = (bucket_shares(np.array([0.12 * each]), 0.6)[:, 0] for each in (1.0, factor))
+    above = (after - before)[::-1].cumsum()
+
+    assert max(above, key=abs) == pytest.approx(share, rel=1e-6)
