@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.api.verdicts import Role
-from controller.judge import Evidence
+from controller.judge import Arm, Evidence, History, RatioTest
 from controller.judge._paired import PairArm, log_mcnemar
 from controller.judge._paired_process import PairTest
 from controller.judge._process import Window
@@ -51,6 +51,32 @@ def test_four_points_are_found_with_as_few_pairs_as_published():
     # Accuracy 92 → 88 percent, wrong alone 6 and 2 percent: 365 pairs on average.
     taken = [pairs_until_decided(seed, discordant=(0.06, 0.02)) for seed in range(200)]
     assert np.mean(taken) == pytest.approx(365, rel=0.15)
+
+
+def windows_until_worse(test, windows):
+    evidence = Evidence.start(test, 0.05)
+    for window in windows:
+        evidence = evidence.update(window)
+        if evidence.verdict == "Worse":
+            break
+    return evidence.windows
+
+
+def test_separate_counts_need_more_than_twice_as_many_requests():
+    # The figures of docs/metrics.md: accuracy 92 → 88 percent, both wrong in 6 percent of the pairs, margin 1 point.
+    paired, separate, runs, total = 0, 0, 60, 40
+    ratio = RatioTest("accuracy", Role.GUARDRAIL, margin=0.01, history=History(4000, 320))
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        drawn = rng.multinomial(total, [0.06, 0.02, 0.06, 0.86], size=200).tolist()
+        seen = [pairs(total, candidate=up, stable=down, both=both) for up, down, both, _ in drawn]
+        paired += windows_until_worse(pair_test(margin=0.01), seen) * total / runs
+        counted = [
+            Window(Arm(total, k0), Arm(total, k1)) for k0, k1 in rng.binomial(total, [0.08, 0.12], size=(200, 2))
+        ]
+        separate += windows_until_worse(ratio, counted) * total / runs
+    assert paired == pytest.approx(950, rel=0.15)
+    assert separate == pytest.approx(2300, rel=0.15)
 
 
 def test_false_alarms_are_rarer_than_alpha():
