@@ -13,14 +13,23 @@ class Lines:
     """Prints a line whenever it says something else than the last one."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last: tuple[str, ...] = ()
 
     def show(self, moment: Moment) -> None:
         """Print what is new, with the time of day."""
-        line = describe(moment)
-        if line != self._last:
-            self._last = line
-            say(f"{time.strftime('%H:%M:%S')} {line}")
+        lines = (*noise(moment), describe(moment))
+        for line in lines:
+            if line not in self._last:
+                say(f"{time.strftime('%H:%M:%S')} {line}")
+        self._last = lines
+
+
+def noise(moment: Moment) -> tuple[str, ...]:
+    """Say in one line what is allowed for noise between pods, as soon as that is known for the scene."""
+    analysis = moment.status.analysis
+    if analysis is None or not moment.begun or moment.ending or not moment.status.step_index:
+        return ()
+    return (f"{moment.scene.name:6} Noise between pods: {analysis.calibration}",)
 
 
 def describe(moment: Moment) -> str:
@@ -43,7 +52,8 @@ def _news(moment: Moment) -> str:
         return status.message
     metrics = [Compared.of(metric) for metric in status.analysis.metrics] if status.analysis else []
     figures = ", ".join(f"{each.name} {each.candidate} against {each.stable}" for each in metrics)
+    forecast = status.analysis.forecast if status.analysis else None
     return (
         f"{figures}; {moment.judged} judged: evidence worse {short(weighed.worse)}, "
-        f"not worse {short(weighed.not_worse)} of {short(weighed.needed)}"
+        f"not worse {short(weighed.not_worse)} of {short(weighed.needed)}{f'; {forecast}' if forecast else ''}"
     )

@@ -49,7 +49,7 @@ def draw(moment: Moment, *, scenes: Sequence[Scene], endings: Sequence[Moment]) 
     title = f"ModelRollout: {moment.scene.candidate} wants to take over"
     over = {each.scene.name: each for each in endings}
     parts = [_programme(moment, scenes, over), Text(), _place(moment), _weights(moment), Text()]
-    parts += [_users(moment), Text(), _metrics(moment), _evidence(moment), Text(), _message(moment)]
+    parts += [_users(moment), Text(), _metrics(moment), _evidence(moment), _outlook(moment), Text(), _message(moment)]
     return Panel(Group(*parts), title=title, title_align="left", padding=(0, 1))
 
 
@@ -85,14 +85,12 @@ def _place(moment: Moment) -> RenderableType:
 def _weights(moment: Moment) -> RenderableType:
     traffic = moment.status.traffic
     desired = traffic.desired_weight if moment.begun else 0
+    seen = f"{float(traffic.observed_weight):.0f} %" if traffic.observed_weight and moment.begun else "-"
+    bar = ProgressBar(
+        total=100, completed=traffic.applied_weight, width=_BAR, complete_style="cyan", finished_style="cyan"
+    )
     grid = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("desired", float(desired)),
-        ("applied", float(traffic.applied_weight)),
-        ("observed", float(traffic.observed_weight) if traffic.observed_weight and moment.begun else None),
-    ):
-        bar = ProgressBar(total=100, completed=value or 0, width=_BAR, complete_style="cyan", finished_style="cyan")
-        grid.add_row(f"weight {name}", bar, "-" if value is None else f"{value:.0f} %")
+    grid.add_row("weight applied", bar, f"{traffic.applied_weight} %; desired {desired} %, observed {seen}")
     return grid
 
 
@@ -130,6 +128,15 @@ def _evidence(moment: Moment) -> RenderableType:
         share = min(max(log(max(value, 1.0)) / log(weighed.needed), 0.0), 1.0)
         bar = ProgressBar(total=1, completed=share, width=_BAR, complete_style=style, finished_style=f"bold {style}")
         grid.add_row(f"evidence {name}", bar, f"{short(value)} of {short(weighed.needed)}")
+    return grid
+
+
+def _outlook(moment: Moment) -> RenderableType:
+    """What is allowed for noise, and how long it still takes."""
+    analysis = moment.status.analysis if moment.begun else None
+    grid = Table.grid(padding=(0, 2))
+    for name, text in (("noise", analysis and analysis.calibration), ("forecast", analysis and analysis.forecast)):
+        grid.add_row(name, Text(text or "-", "" if text else "dim"))
     return grid
 
 
