@@ -5,7 +5,7 @@ A forecast decides nothing: it neither promotes nor takes back.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from math import ceil, inf, isfinite, sqrt
@@ -14,7 +14,18 @@ from typing import Final
 
 from controller.api.record import ArmCounts, FrozenMetric, RecordedWindow
 from controller.api.verdicts import Kind
-from controller.judge import Calibration, Expected, Forecast, MetricTest, PerArm, forecast
+from controller.judge import (
+    Calibration,
+    Expected,
+    Forecast,
+    HistogramTest,
+    MeanTest,
+    MetricTest,
+    PerArm,
+    RateTest,
+    RatioTest,
+    forecast,
+)
 from controller.judge import Evidence as MetricEvidence
 from controller.plan.calibration import calibration_of
 from controller.plan.situation import Evidence
@@ -26,6 +37,8 @@ _RECENT: Final = 20
 _SCATTERED: Final = 100
 """Judged windows that show how much the arms' differences scatter."""
 _FEWEST_DIFFERENCES: Final = 3
+_LEANING: Final = 1.645
+"""Standard errors by which the difference may be another than estimated: one time in twenty it is by more."""
 
 
 class Heading(StrEnum):
@@ -58,15 +71,21 @@ class Outlook:
     evidence: MetricEvidence
     heading: Heading
     needs: tuple[Needs, ...]
+    _way: "_Way"
+    _weights: tuple[int, ...]
 
     @property
     def fewest(self) -> Needs:
         """What it needs at the weight at which it needs the fewest windows."""
         return min(self.needs, key=lambda each: each.windows)
 
-    def comes(self, heading: Heading, *, within: float) -> bool:
-        """Whether that verdict is on its way, and comes within so many windows at the best weight."""
-        return self.heading is heading and self.fewest.windows <= within
+    def may_come(self, heading: Heading, *, within: float) -> bool:
+        """Whether that verdict comes within so many windows, at the best weight.
+
+        That is, if the difference is as favourable to it as the estimate allows, because early estimates are rough.
+        """
+        way = self._way.leaning(heading)
+        return any(way.needs(weight, heading).windows <= within for weight in reversed(self._weights))
 
 
 def outlooks(evidence: Evidence) -> Mapping[str, Outlook]:
@@ -96,8 +115,9 @@ def _outlook(way: "_Way", weights: tuple[int, ...]) -> Outlook | None:
     for heading in (Heading.NOT_WORSE, Heading.WORSE):
         now = way.needs(weights[0], heading)
         if isfinite(now.windows):
-            return Outlook(way.evidence, heading, (now, *(way.needs(weight, heading) for weight in weights[1:])))
-    return Outlook(way.evidence, Heading.NOWHERE, (Needs(weights[0], inf, inf),))
+            later = (way.needs(weight, heading) for weight in weights[1:])
+            return Outlook(way.evidence, heading, (now, *later), way, weights)
+    return Outlook(way.evidence, Heading.NOWHERE, (Needs(weights[0], inf, inf),), way, weights)
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,16 @@ class _Way:
 
     def forecast(self, weight: int) -> Forecast | None:
         return forecast(self.evidence.test, self.pace.expected(self.rates, weight))
+
+    def leaning(self, heading: Heading) -> "_Way":
+        """The same with a candidate that is as good, or as bad, as the estimate allows."""
+        sign = 1.0 if heading is Heading.WORSE else -1.0
+        candidate = self.rates.candidate + sign * _LEANING * self.pace.error(self.evidence, self.rates)
+        if self.evidence.test.kind is not Kind.MEAN or isinstance(self.evidence.test, RatioTest):
+            candidate = max(0.0, candidate)
+        if isinstance(self.evidence.test, RatioTest | HistogramTest):
+            candidate = min(1.0, candidate)
+        return replace(self, rates=PerArm(self.rates.stable, candidate))
 
     def needs(self, weight: int, heading: Heading) -> Needs:
         each, found = self.evidence, self.forecast(weight)
@@ -156,6 +186,15 @@ class _Pace:
         was = 1.0 / (self.sizes.stable * self.worth.stable) + 1.0 / (self.sizes.candidate * self.worth.candidate)
         scale = sqrt((1.0 / exposure.stable + 1.0 / exposure.candidate) / was)
         return Expected(levels, exposure, self.deviation * scale)
+
+    def error(self, evidence: MetricEvidence, levels: PerArm) -> float:
+        """The standard error of the difference of the levels, after the windows that counted."""
+        if isinstance(evidence.test, MeanTest):
+            return (self.deviation or 0.0) / sqrt(max(1, evidence.windows))
+        sizes = PerArm(evidence.requests.stable * self.worth.stable, evidence.requests.candidate * self.worth.candidate)
+        level = max((levels.stable + levels.candidate) / 2, 0.5 / (sizes.stable + sizes.candidate))
+        variance = level if isinstance(evidence.test, RateTest) else level * (1.0 - min(level, 1.0))
+        return sqrt(variance * (1.0 / sizes.stable + 1.0 / sizes.candidate))
 
     def _worth(self, size: float, before: float, *, pods: float, now: float) -> float:
         if self.calibration is None:

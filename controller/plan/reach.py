@@ -37,9 +37,9 @@ class Reach:
 def reach(evidence: Evidence, found: Mapping[str, Outlook], *, strategy: Strategy, counted: int, known: bool) -> Reach:
     """Hold what is needed against what is left.
 
-    Out of reach is a verdict when neither ``NotWorse`` of all metrics nor ``Worse`` can come, even if all windows that
-    are left match the estimate of today and are taken at the best step; by more than a forecast may be wrong, or, once
-    that was said (``known``), at all.
+    Out of reach is a verdict when neither ``NotWorse`` of all metrics nor ``Worse`` of any can come, even if all windows
+    that are left are taken at the best step and are as favourable to it as the estimate of today allows; by more than a
+    forecast may be wrong, or, once that was said (``known``), at all.
 
     Args:
         evidence: what there is.
@@ -54,8 +54,8 @@ def reach(evidence: Evidence, found: Mapping[str, Outlook], *, strategy: Strateg
     if counted < max(_FEWEST_WINDOWS, _SOONEST * whole) or evidence.trial.not_worse_now:
         return Reach(left)
     within = left * (1.0 if known else _DOUBT)
-    blocked = [each for each in gating if each is not None and not each.comes(Heading.NOT_WORSE, within=within)]
-    taken_back = any(each is None or each.comes(Heading.WORSE, within=within) for each in gating)
+    blocked = [each for each in gating if each is not None and not each.may_come(Heading.NOT_WORSE, within=within)]
+    taken_back = any(each is None or each.may_come(Heading.WORSE, within=within) for each in gating)
     if taken_back or not blocked:
         return Reach(left)
     return Reach(left, max(blocked, key=lambda each: each.fewest.windows))

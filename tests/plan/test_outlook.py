@@ -7,6 +7,7 @@ import pytest
 
 from controller.api.reasons import ConditionType, Phase, Reason
 from controller.api.record import RecordedWindow
+from controller.api.spec import ModelRolloutSpec
 from controller.plan.amounts import about_requests, about_time, points
 from controller.plan.outlook import Heading, outlooks
 from controller.plan.reach import reach
@@ -119,12 +120,21 @@ def scarce(requests: int = 40, *, candidate: float = 0.1) -> Traffic:
     return steady(0.1, candidate, requests=requests)
 
 
-def hopeless() -> Stage:
-    return Stage(spec=spec_with(strategy=SHORT), traffic=scarce())
+METRIC = {"name": "accuracy", "ratio": {"bad": "b", "total": "t"}, "allowAbsent": True}
+
+
+def hopeless(deadline: str = "12m") -> ModelRolloutSpec:
+    """A margin for which 12 minutes of that traffic are not enough."""
+    metrics = [METRIC | {"margin": {"absolute": "0.005"}}]
+    return spec_with(strategy=SHORT | {"deadline": deadline}, analysis={"metrics": metrics})
+
+
+def undecided() -> Stage:
+    return Stage(spec=hopeless(), traffic=scarce(100))
 
 
 def test_out_of_reach_is_said_early_once_as_an_event_and_decides_nothing() -> None:
-    stage = hopeless()
+    stage = undecided()
     stage.run(until=lambda stage: stage.status.reason is Reason.VERDICT_OUT_OF_REACH)
     told = stage.status.window.counted
     message = stage.status.message
@@ -146,8 +156,8 @@ def test_out_of_reach_is_said_early_once_as_an_event_and_decides_nothing() -> No
 
 
 def test_a_longer_deadline_brings_it_within_reach_again() -> None:
-    stage = hopeless().run(until=lambda stage: stage.status.reason is Reason.VERDICT_OUT_OF_REACH)
-    stage.spec = spec_with(strategy=SHORT | {"deadline": "12h"})
+    stage = undecided().run(until=lambda stage: stage.status.reason is Reason.VERDICT_OUT_OF_REACH)
+    stage.spec = hopeless(deadline="24h")
     stage.turn()
 
     assert stage.status.reason is Reason.GATHERING_EVIDENCE
@@ -155,8 +165,8 @@ def test_a_longer_deadline_brings_it_within_reach_again() -> None:
 
 
 def test_more_traffic_brings_it_within_reach_again() -> None:
-    stage = hopeless().run(until=lambda stage: stage.status.reason is Reason.VERDICT_OUT_OF_REACH)
-    stage.traffic = scarce(4000)
+    stage = undecided().run(until=lambda stage: stage.status.reason is Reason.VERDICT_OUT_OF_REACH)
+    stage.traffic = scarce(40_000)
     stage.run(turns=60, until=lambda stage: stage.status.reason is Reason.GATHERING_EVIDENCE)
 
     assert stage.status.reason is Reason.GATHERING_EVIDENCE
@@ -180,7 +190,7 @@ def test_nothing_is_called_out_of_reach_that_comes(candidate: float, requests: i
 
 def test_a_metric_without_forecast_may_still_find_it_worse() -> None:
     """Of a distribution nobody knows when it decides, so nothing is called out of reach."""
-    stage = hopeless()
+    stage = undecided()
     stage.run(until=counted(40))
     evidence = stage._situation().evidence
     assert evidence is not None
