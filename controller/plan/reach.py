@@ -37,9 +37,9 @@ class Reach:
 def reach(evidence: Evidence, found: Mapping[str, Outlook], *, strategy: Strategy, counted: int, known: bool) -> Reach:
     """Hold what is needed against what is left.
 
-    Out of reach is a verdict when neither ``NotWorse`` of all metrics nor ``Worse`` of any can come, even if all windows
-    that are left are taken at the best step and are as favourable to it as the estimate of today allows; by more than a
-    forecast may be wrong, or, once that was said (``known``), at all.
+    Out of reach is a verdict when neither ``NotWorse`` of all metrics nor ``Worse`` of any can come, even if all
+    windows that are left are taken at the best step and are as favourable to it as the estimate of today allows; by
+    more than a forecast may be wrong, or, once that was said (``known``), at all.
 
     Args:
         evidence: what there is.
