@@ -7,7 +7,7 @@ from typing import Final
 from pydantic.json_schema import JsonSchemaValue
 
 from controller.api.model import ApiModel
-from controller.api.presets import PRESETS
+from controller.api.presets import LATENCIES, PRESETS
 from controller.api.record import RolloutRecordSpec
 from controller.api.rules import NOT_SUPPORTED, VALIDATIONS
 from controller.api.schema import structural_schema, walk
@@ -47,6 +47,14 @@ adds matchers for the namespace and the arms' pods to every selector. Traps per 
 """
 
 
+_LATENCIES: Final = """\
+## Latency
+
+Presets of kind `histogram`: how long whole requests take, by the server's own classic histogram. The margin is that of
+the share of requests above any bucket edge.
+"""
+
+
 def spec_page() -> str:
     """Return docs/reference/spec.md."""
     later = [code(path.lstrip(".")) for path, schema in _fields(ModelRolloutSpec) if _is_later(schema)]
@@ -80,7 +88,18 @@ def presets_page() -> str:
         (code(name), code(preset.ratio.bad), code(preset.ratio.total), _margin(preset.margin))
         for name, preset in PRESETS.items()
     )
-    return "\n".join((NOTE, _PRESETS, table(("Preset", "bad", "total", "Margin"), rows)))
+    latencies = (
+        (code(name), code(preset.histogram.buckets), _margin(preset.margin)) for name, preset in LATENCIES.items()
+    )
+    return "\n".join(
+        (
+            NOTE,
+            _PRESETS,
+            table(("Preset", "bad", "total", "Margin"), rows),
+            _LATENCIES,
+            table(("Preset", "buckets", "Margin"), latencies),
+        )
+    )
 
 
 def _margin(margin: Margin) -> str:

@@ -30,6 +30,13 @@ _SHAPES: Final = ("preset", "ratio", "rate", "mean", "histogram", "distribution"
 _ONE_SHAPE: Final = f"exactly one of {', '.join(_SHAPES)} must be set"
 
 
+_LATENCY: Final = "/latency"
+"""How the names of presets end that are histograms."""
+_IN_BUCKETS: Final = (
+    f"(has(self.histogram) || has(self.distribution) || has(self.preset) && self.preset.endsWith('{_LATENCY}'))"
+)
+
+
 def _share(field: str) -> str:
     """Return the CEL expression that a decimal string, where it is one at all, is below 1."""
     return f"!{field}.matches(r'''{DECIMAL_PATTERN}''') || double({field}) < 1.0"
@@ -167,7 +174,9 @@ class Metric(ApiModel):
 
     @property
     def kind(self) -> Kind:
-        """What the metric is made of; presets are ratios."""
+        """What the metric is made of; presets are ratios, and histograms where they ask for latency."""
+        if self.preset is not None and self.preset.endswith(_LATENCY):
+            return Kind.HISTOGRAM
         return next((kind for kind in Kind if getattr(self, kind.value) is not None), Kind.RATIO)
 
     @field_validator("arms", mode="before")
@@ -193,7 +202,7 @@ class Metric(ApiModel):
         return self.threshold is not None and (self.min_requests is None) == (self.query is not None)
 
     @rule(
-        "self.role != 'RedFlag' || !(has(self.histogram) || has(self.distribution))",
+        f"self.role != 'RedFlag' || !{_IN_BUCKETS}",
         "a histogram or distribution has no level that a threshold could be set for: take another role, or a query",
     )
     def _red_flags_have_a_level(self) -> bool:
@@ -254,7 +263,7 @@ class Metric(ApiModel):
         return self.margin.absolute < bounds.high - bounds.low
 
     @rule(
-        "!has(self.margin) || !has(self.margin.relative) || !(has(self.histogram) || has(self.distribution))",
+        f"!has(self.margin) || !has(self.margin.relative) || !{_IN_BUCKETS}",
         "margin.relative has no meaning for a histogram or distribution: there is no single rate to be relative to",
     )
     def _margin_is_absolute_for_buckets(self) -> bool:
@@ -290,7 +299,8 @@ class Metric(ApiModel):
         return self.superiority is Superiority.REPORTED or self.distribution is None
 
     @rule(
-        "has(self.preset) || has(self.ratio) || (!has(self.slices) || self.slices.size() == 0) && "
+        f"has(self.preset) && !self.preset.endsWith('{_LATENCY}') || has(self.ratio) || "
+        "(!has(self.slices) || self.slices.size() == 0) && "
         "!has(self.labelDelay) && !has(self.cohort)",
         "slices, labelDelay and cohort must be set for a ratio or preset alone",
     )

@@ -1,4 +1,4 @@
-"""Presets: the counters that known model servers export, as ratio metrics.
+"""Presets: the counters that known model servers export, as ratio metrics; and their latency histograms.
 
 Traps per server are in ``docs/metrics.md``. A preset's selector never tells the versions apart, because most servers
 carry no version label or a misleading one; the operator adds the arms' pods.
@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Final
 
 from controller.api.model import ApiModel
-from controller.api.spec import Margin, Ratio
+from controller.api.spec import Histogram, Margin, Ratio
 
 _ERRORS: Final = Margin(absolute=Decimal("0.0025"), relative=Decimal("0.5"))
 _ACCURACY: Final = Margin(absolute=Decimal("0.01"))
+_LATENCY: Final = Margin(absolute=Decimal("0.02"))
 
 
 class Preset(ApiModel):
@@ -19,6 +20,13 @@ class Preset(ApiModel):
 
     ratio: Ratio
     margin: Margin
+
+
+class LatencyPreset(ApiModel):
+    """Histogram and default margin of one preset."""
+
+    histogram: Histogram
+    margin: Margin = _LATENCY
 
 
 def _preset(bad: str, total: str, margin: Margin) -> Preset:
@@ -57,3 +65,17 @@ PRESETS: Final[dict[str, Preset]] = {
     "vllm/errors": _preset('http_requests_total{status=~"5.."}', "http_requests_total", _ERRORS),
 }
 """By name, ``<server>/<question>``."""
+
+LATENCIES: Final[dict[str, LatencyPreset]] = {
+    f"{server}/latency": LatencyPreset(histogram=Histogram(buckets=buckets))
+    for server, buckets in {
+        "mlr": "mlr_request_duration_seconds_bucket",
+        "kserve": "request_predict_seconds_bucket",
+        "tfserving": ":tensorflow:serving:request_latency_bucket",
+        "bentoml": "bentoml_service_request_duration_seconds_bucket",
+        "seldon1": "seldon_api_executor_server_requests_seconds_bucket",
+        "tgi": "tgi_request_duration_bucket",
+        "vllm": "vllm:e2e_request_latency_seconds_bucket",
+    }.items()
+}
+"""By name, ``<server>/latency``: how long whole requests take, as a classic histogram."""

@@ -97,8 +97,8 @@ class MetricStatus(StatusModel):
     rates: Annotated[
         ArmPair,
         Field(
-            description="Level of each arm over the judged windows: share of bad requests, events by exposure, mean, or "
-            "the share that note names."
+            description="Level of each arm over the judged windows: share of bad requests, events by exposure, mean, "
+            "or the share that note names."
         ),
     ] = ArmPair()
     difference: Annotated[_Number | None, Field(description="Candidate's level minus stable's.")] = None

@@ -6,7 +6,6 @@ from datetime import timedelta
 from math import ceil, inf, sqrt
 from typing import Final
 
-from controller.api.presets import PRESETS
 from controller.api.spec import Metric, ModelRolloutSpec
 from controller.api.verdicts import Kind, Role
 from controller.judge import (
@@ -24,6 +23,7 @@ from controller.judge import (
     resolve_mean_margin,
     resolve_rate_margin,
 )
+from controller.plan.counters import margin_of
 
 __all__ = ["PLANNED_KINDS", "Need", "Plan", "PlannedMetric", "StepPlan", "planned_metric", "planned_metrics"]
 
@@ -188,7 +188,7 @@ def _of_spec(metric: Metric, stated: Stated) -> PlannedMetric:
 
 
 def _margin(metric: Metric, level: float) -> float:
-    margin = metric.margin or (PRESETS[metric.preset].margin if metric.preset in PRESETS else None)
+    margin = margin_of(metric)
     if margin is None:
         msg = f"expected a margin or a known preset, found preset {metric.preset}"
         raise ValueError(msg)

@@ -21,7 +21,7 @@ from controller.judge import (
     RatioTest,
     alpha_for_attempt,
 )
-from controller.plan.epoch import resolve
+from controller.plan.counters import margin_of
 
 __all__ = ["ASSUMED_LEVELS", "Scenario", "TrafficOptions", "left_out", "scenarios"]
 
@@ -124,7 +124,7 @@ def _plan(spec: ModelRolloutSpec, options: TrafficOptions) -> Plan:
 
 
 def _planned(metric: Metric, spec: ModelRolloutSpec, options: TrafficOptions, *, windows: int) -> PlannedMetric:
-    margin = resolve(metric)[1] if metric.kind is Kind.RATIO else metric.margin
+    margin = margin_of(metric)
     level = _level(metric, options)
     requests = _stated(options.requests, metric.name, options.like.requests)
     deviation = _stated(options.deviations, metric.name, _SPREAD if metric.kind is Kind.HISTOGRAM else level)

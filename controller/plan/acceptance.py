@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from controller.api.presets import PRESETS
+from controller.api.presets import LATENCIES, PRESETS
 from controller.api.promql import parse_query
 from controller.api.reasons import Reason
 from controller.api.scalars import format_duration
@@ -14,6 +14,7 @@ from controller.plan.world import Problem
 Check = Callable[[Situation], Problem | None]
 
 _LONGEST = 1024
+_PRESETS = frozenset({*PRESETS, *LATENCIES})
 
 
 def problem_with(situation: Situation) -> Problem | None:
@@ -79,10 +80,10 @@ def _not_autoscaled(situation: Situation) -> Problem | None:
 
 def _presets_known(situation: Situation) -> Problem | None:
     for metric in situation.spec.analysis.metrics:
-        if metric.preset is not None and metric.preset not in PRESETS:
+        if metric.preset is not None and metric.preset not in _PRESETS:
             return Problem(
                 Reason.UNKNOWN_PRESET,
-                f"metric {metric.name}: preset {metric.preset} is not known; known are {', '.join(sorted(PRESETS))}",
+                f"metric {metric.name}: preset {metric.preset} is not known; known are {', '.join(sorted(_PRESETS))}",
             )
     return None
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from controller.api.presets import PRESETS
+from controller.api.presets import LATENCIES, PRESETS
 from controller.api.spec import Margin, Metric, Ratio
 from controller.api.verdicts import Kind
 
@@ -49,10 +49,11 @@ def counters_of(metric: Metric) -> Counters:
 
 
 def margin_of(metric: Metric) -> Margin | None:
-    """Return the margin that the spec gives, or else the preset."""
+    """Return the margin that the spec gives, or else the preset; None without either, or with an unknown preset."""
     if metric.margin is not None or metric.preset is None:
         return metric.margin
-    return PRESETS[metric.preset].margin
+    preset = LATENCIES.get(metric.preset) or PRESETS.get(metric.preset)
+    return None if preset is None else preset.margin
 
 
 def absence_allowed(metric: Metric) -> bool:
@@ -63,11 +64,15 @@ def absence_allowed(metric: Metric) -> bool:
 
 
 def _ratio(metric: Metric) -> Ratio | None:
-    return PRESETS[metric.preset].ratio if metric.preset is not None else metric.ratio
+    if metric.preset is None:
+        return metric.ratio
+    return None if metric.preset in LATENCIES else PRESETS[metric.preset].ratio
 
 
 def _single(metric: Metric) -> Counters:
     """Return what a metric reads that has no more than one selector."""
+    if metric.preset is not None:
+        return Counters(total=LATENCIES[metric.preset].histogram.buckets)
     if metric.histogram is not None:
         return Counters(total=metric.histogram.buckets)
     if metric.distribution is not None:

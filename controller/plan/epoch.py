@@ -3,11 +3,10 @@
 import hashlib
 import json
 
-from controller.api.presets import PRESETS
 from controller.api.reasons import Reason
 from controller.api.record import FrozenAnalysis, RolloutRecordSpec
 from controller.api.scalars import format_duration
-from controller.api.spec import Margin, Metric, ModelRolloutSpec, Ratio
+from controller.api.spec import ModelRolloutSpec
 from controller.api.status import (
     AnalysisStatus,
     Attempts,
@@ -159,18 +158,6 @@ def at_rest(status: ModelRolloutStatus) -> TrafficStatus:
             "diverted_at": None,
         }
     )
-
-
-def resolve(metric: Metric) -> tuple[Ratio, Margin | None, bool]:
-    """Return a metric's counters, margin and whether its bad series may be absent, with its preset's defaults."""
-    if metric.preset is not None:
-        preset = PRESETS[metric.preset]
-        absent = True if metric.allow_absent is None else metric.allow_absent
-        return preset.ratio, metric.margin or preset.margin, absent
-    if metric.ratio is None:
-        msg = f"metric {metric.name} has neither preset nor ratio"
-        raise AssertionError(msg)
-    return metric.ratio, metric.margin, bool(metric.allow_absent)
 
 
 def first_page(situation: Situation, frozen: FrozenAnalysis) -> RolloutRecordSpec:

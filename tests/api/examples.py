@@ -312,6 +312,29 @@ _KINDS: Final = (
         )
         for kind in ("histogram", "distribution")
     ),
+    Refused(
+        "RedFlag of a latency preset",
+        {
+            f"{ERRORS}.preset": "vllm/latency",
+            f"{ERRORS}.role": "RedFlag",
+            f"{ERRORS}.threshold": "0.5",
+            f"{ERRORS}.minRequests": 10,
+        },
+        "analysis.metrics[0]",
+        "a histogram or distribution has no level that a threshold could be set for",
+    ),
+    Refused(
+        "relative margin of a latency preset",
+        {f"{ERRORS}.preset": "vllm/latency", f"{ERRORS}.margin": {"relative": "0.5"}},
+        "analysis.metrics[0]",
+        "margin.relative has no meaning for a histogram or distribution",
+    ),
+    Refused(
+        "slices of a latency preset",
+        {f"{ERRORS}.preset": "vllm/latency", f"{ERRORS}.slices": ["tenant"]},
+        "analysis.metrics[0]",
+        "slices, labelDelay and cohort must be set for a ratio or preset alone",
+    ),
     _of_kind(
         "margin of a histogram in percent",
         {**KINDS["histogram"], "margin": {"absolute": "2"}},

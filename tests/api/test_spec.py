@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from controller.api.presets import PRESETS
+from controller.api.presets import LATENCIES, PRESETS
 from controller.api.selectors import parse_selector
 from controller.api.spec import ModelRolloutSpec, Strategy
-from controller.api.verdicts import Advance, Role
+from controller.api.verdicts import Advance, Kind, Role
 from tests.api.examples import SMALLEST, Json, changed
 
 shares = st.decimals("0.000001", "0.999999", places=6).map(str)
@@ -114,3 +114,15 @@ def test_every_preset_is_a_ratio_of_plain_selectors_with_a_margin(name: str) -> 
     assert preset.margin.absolute or preset.margin.relative
     spec = ModelRolloutSpec.model_validate(changed({"analysis.metrics.0.preset": name}))
     assert spec.analysis.metrics[0].preset == name
+
+
+@pytest.mark.parametrize("name", sorted(LATENCIES))
+def test_every_latency_preset_is_a_histogram_of_plain_selectors(name: str) -> None:
+    assert parse_selector(LATENCIES[name].histogram.buckets).name.endswith("_bucket")
+    spec = ModelRolloutSpec.model_validate(changed({"analysis.metrics.0.preset": name}))
+    assert spec.analysis.metrics[0].kind is Kind.HISTOGRAM
+
+
+def test_only_presets_that_ask_for_latency_are_histograms() -> None:
+    assert not any(name.endswith("/latency") for name in PRESETS)
+    assert all(name.endswith("/latency") for name in LATENCIES)

@@ -10,7 +10,7 @@ import pytest
 from controller.act.events import EventSink
 from controller.act.record import RecordKeeper
 from controller.api.names import FINALIZER, TRANSITION_ANNOTATION
-from controller.api.presets import PRESETS
+from controller.api.presets import LATENCIES, PRESETS
 from controller.api.reasons import Reason
 from controller.observe.cluster import (
     AUTOSCALERS,
@@ -229,7 +229,8 @@ CASES = (
         mistake="unknown preset",
         spec={"analysis": {"metrics": [{"name": "errors", "preset": "mlservr/errors"}]}},
         reason=Reason.UNKNOWN_PRESET,
-        sentence=f"metric errors: preset mlservr/errors is not known; known are {', '.join(sorted(PRESETS))}",
+        sentence="metric errors: preset mlservr/errors is not known; known are "
+        + ", ".join(sorted([*PRESETS, *LATENCIES])),
     ),
     Case(
         mistake="unknown Prometheus",
