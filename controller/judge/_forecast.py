@@ -17,6 +17,7 @@ from typing import Protocol
 from controller.api.verdicts import Role
 from controller.judge import _rate
 from controller.judge._course import Both, Combined, Course, Lines, Rising
+from controller.judge._group_process import GroupTest
 from controller.judge._histogram import HistogramTest
 from controller.judge._mean import log_one_sided
 from controller.judge._mean_process import MeanTest
@@ -211,6 +212,12 @@ class _Shares:
 def _(test: RatioTest, expected: Expected) -> Courses:
     known = test.history.total if test.history is not None else 0.0
     return _Shares(expected, test.margin, test.catastrophic_margin, test.horizon, known)
+
+
+@_courses.register
+def _(test: GroupTest, expected: Expected) -> Courses | None:  # noqa: ARG001 - the others'
+    """None: its looks, and the requests at the last of them, are fixed by who asked for it."""
+    return None
 
 
 @_courses.register

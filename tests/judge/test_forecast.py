@@ -18,6 +18,7 @@ from controller.judge import (
     forecast,
     resolvable_margin,
 )
+from controller.judge._group_process import GroupTest
 from controller.judge._histogram import HistogramTest
 from controller.judge._mean import MeanArm
 from controller.judge._mean_process import MeanTest
@@ -223,6 +224,7 @@ def test_with_too_few_requests_no_margin_can_be_resolved():
 
 def test_kinds_without_a_forecast_and_windows_without_requests():
     assert forecast(MetricTest("m", Role.WATCH), expected(0.1, 0.1)) is None
+    assert forecast(GroupTest("m", Role.WATCH, 0.01), expected(0.1, 0.1)) is None
     assert forecast(MeanTest("m", Role.WATCH, 1.0), expected(0.1, 0.1)) is None
     with pytest.raises(ValueError, match="expected requests per window above 0 in both arms, found"):
         forecast(ratio(0.01), expected(0.08, 0.08, share=0.0))
