@@ -173,8 +173,9 @@ def _matches(matcher: Matcher, labels: Json) -> bool:
 
 def _samples(value: Callable[[float], float], start: float, end: float, began: float) -> list[tuple[float, str]]:
     first = max(began, start)
-    times = (SCRAPE * tick for tick in range(int(first / SCRAPE), int(end / SCRAPE) + 1))
-    return [(round(moment, 3), str(int(value(moment)))) for moment in times if first < moment <= end]
+    # Whole milliseconds, as Prometheus has them: an edge that falls on a sample must not depend on how that is rounded.
+    times = (round(SCRAPE * tick, 3) for tick in range(int(first / SCRAPE), int(end / SCRAPE) + 2))
+    return [(moment, str(int(value(moment)))) for moment in times if first < moment <= end]
 
 
 class _Handler(BaseHTTPRequestHandler):
