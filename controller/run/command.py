@@ -31,6 +31,7 @@ the settings file, with its defaults (only prometheus is required):
     scrapeInterval: 15s
     settle: ""                     # after a window's end; default: 2 scrapes + 5 s
     bearerTokenFile: ""
+    allowQueries: false            # metrics of kind query
   namespaces: []                   # empty: the whole cluster
   workers: 8
   leaderElection: {enabled: true, name: modelrollout, namespace: ""}   # default: the pod's own namespace
