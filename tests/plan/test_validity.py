@@ -9,6 +9,7 @@ from controller.api.reasons import ConditionType, Phase, Reason
 from controller.api.record import ArmCounts, RequestCounts, Row, SliceCounts
 from controller.api.verdicts import Verdict
 from controller.plan.windows import Window
+from controller.plan.world import Problem
 from tests.plan.stage import Requests, Stage, Traffic, row, spec_with, steady
 
 STRATEGY = {"interval": "10s", "steps": [10, 25, 50]}
@@ -61,6 +62,18 @@ def test_wrong_shares_hold_the_weight_and_say_why_with_numbers(traffic: dict[str
     available = stage.status.condition(ConditionType.DATA_AVAILABLE)
     assert available is not None
     assert (available.status, available.reason) == ("False", Reason.SAMPLE_RATIO_MISMATCH)
+    assert len(warnings(stage, Reason.SAMPLE_RATIO_MISMATCH)) == 1
+
+
+def test_doubt_is_told_once_although_prometheus_is_away_for_a_while() -> None:
+    stage = Stage(requests=share(1.5)).run(until=lambda s: s.status.reason is Reason.SAMPLE_RATIO_MISMATCH)
+    stage.source_problem = Problem(Reason.PROMETHEUS_UNREACHABLE, "no answer")
+    stage.run(10)
+    assert state(stage) == (Phase.PROGRESSING, Reason.SAMPLE_RATIO_MISMATCH)
+    assert "windows wait: no answer" in stage.status.message
+    stage.source_problem = None
+    stage.run(10)
+    assert "windows wait" not in stage.status.message
     assert len(warnings(stage, Reason.SAMPLE_RATIO_MISMATCH)) == 1
 
 
