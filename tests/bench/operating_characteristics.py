@@ -19,16 +19,8 @@ import numpy as np
 
 from tests.bench.operating.histograms import histograms
 from tests.bench.operating.labels import delayed_labels
-from tests.bench.operating.shares import (
-    pods_that_differ,
-    ramps_and_drift,
-    seasons,
-    several_metrics,
-    unchanged_and_worse,
-    unchanged_in_noise,
-    whole_policy,
-    worse_in_noise,
-)
+from tests.bench.operating.noise import pods_that_differ, unchanged_in_noise, whole_policy, worse_in_noise
+from tests.bench.operating.shares import ramps_and_drift, seasons, several_metrics, unchanged_and_worse
 from tests.bench.operating.splits import sample_ratio
 from tests.bench.operating.tables import Section, filled
 
