@@ -6,7 +6,7 @@ from datetime import timedelta
 from math import ceil, inf, sqrt
 from typing import Final
 
-from controller.api.spec import Metric, ModelRolloutSpec
+from controller.api.spec import GroupSequential, Metric, ModelRolloutSpec
 from controller.api.verdicts import Kind, Role
 from controller.judge import (
     Expected,
@@ -44,7 +44,7 @@ class PlannedMetric:
 
     Attributes:
         kind: what it is made of.
-        test: what is tested; None where the kind has no forecast.
+        test: what is tested; None where there is no forecast, and ``unplanned`` says why.
         level: stable's level.
         per_second: requests of both arms together.
         deviation: means: standard deviation of single values.
@@ -58,6 +58,7 @@ class PlannedMetric:
     per_second: float = 0.0
     deviation: float | None = None
     design_effect: float = 1.0
+    unplanned: str = ""
 
     def expected(self, weight: int, *, interval: timedelta, worse: float = 0.0) -> Expected:
         """A window at that weight; the candidate's level is stable's, made worse by so many margins."""
@@ -165,12 +166,28 @@ def planned_metrics(spec: ModelRolloutSpec, *, stated: Stated) -> tuple[PlannedM
     """
     gating = [each for each in spec.analysis.metrics if each.role.gating]
     _require_known(stated, tuple(each.name for each in gating))
-    return tuple(_of_spec(metric, stated) for metric in gating)
+    return tuple(_of_spec(metric, stated, looks=spec.analysis.group_sequential) for metric in gating)
 
 
-def _of_spec(metric: Metric, stated: Stated) -> PlannedMetric:
-    if metric.kind not in PLANNED_KINDS:
-        return PlannedMetric(metric.name, metric.kind, None)
+_UNPLANNED: Final = {
+    Kind.DISTRIBUTION: "what a change of a distribution looks like is not known beforehand",
+    Kind.PAIRED: "in how many pairs one answer alone is wrong is not known beforehand",
+}
+
+
+def _unplanned(metric: Metric, looks: GroupSequential | None) -> str | None:
+    """Say why a metric has no forecast, if it has none."""
+    if metric.kind is Kind.RATIO and looks is not None:
+        return (
+            f"analysis.groupSequential fixes it: decided after {looks.max_requests} requests of the candidate at last"
+        )
+    return None if metric.kind in PLANNED_KINDS else _UNPLANNED.get(metric.kind, "there is no test")
+
+
+def _of_spec(metric: Metric, stated: Stated, *, looks: GroupSequential | None) -> PlannedMetric:
+    unplanned = _unplanned(metric, looks)
+    if unplanned is not None:
+        return PlannedMetric(metric.name, metric.kind, None, unplanned=unplanned)
     level = _level(metric.kind, metric.name, stated)
     bounds = None if metric.mean is None else metric.mean.bounds
     try:

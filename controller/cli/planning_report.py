@@ -1,9 +1,8 @@
 """What ``plan-size`` found, for people and for programs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import inf
-from typing import Final
 
 from controller.api.scalars import format_duration
 from controller.api.verdicts import Kind
@@ -13,10 +12,6 @@ from controller.plan.amounts import about_requests, about_time, points
 
 __all__ = ["as_json", "as_text"]
 
-_NO_FORECAST: Final[Mapping[Kind, str]] = {
-    Kind.DISTRIBUTION: "no forecast: what a change of a distribution looks like is not known beforehand",
-    Kind.PAIRED: "no forecast: in how many pairs one answer alone is wrong is not known beforehand",
-}
 _COLUMNS = "  {:>8}  {:>30}  {:>30}  {:>16}\n"
 
 
@@ -33,7 +28,7 @@ def as_json(plan: Plan) -> str:
 
 def _metric_as_json(plan: Plan, metric: PlannedMetric) -> dict[str, object]:
     if metric.test is None:
-        return {"name": metric.name, "kind": metric.kind, "forecast": _NO_FORECAST[metric.kind]}
+        return {"name": metric.name, "kind": metric.kind, "forecast": f"none: {metric.unplanned}"}
     return {
         "name": metric.name,
         "kind": metric.kind,
@@ -68,7 +63,7 @@ def as_text(plan: Plan) -> str:
 
 def _metric_as_text(plan: Plan, metric: PlannedMetric) -> Iterator[str]:
     if metric.test is None:
-        yield f"{metric.name} ({metric.kind}): {_NO_FORECAST[metric.kind]}\n"
+        yield f"{metric.name} ({metric.kind}): no forecast; {metric.unplanned}\n"
         return
     yield f"{_headline(metric, metric.test)}\n"
     yield _COLUMNS.format("weight", "NotWorse, when equal", "Worse, when 2 margins worse", "smallest margin")

@@ -191,3 +191,12 @@ def test_steps_are_percents(steps: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan-size", str(tmp_path / "none.yaml"), "--rps", "1"]) == 1
     assert "expected a file that can be read, found: No such file" in capsys.readouterr().err
+
+
+def test_fixed_looks_have_no_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    analysis = ROLLOUT["spec"]["analysis"] | {"groupSequential": {"maxRequests": 9000}}
+    path = tmp_path / "rollout.yaml"
+    path.write_text(yaml.safe_dump({**ROLLOUT, "spec": {**ROLLOUT["spec"], "analysis": analysis}}))
+
+    assert main(["plan-size", str(path), *STATED]) == 0
+    assert "decided after 9000 requests of the candidate at last" in capsys.readouterr().out
