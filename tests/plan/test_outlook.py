@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 
 from controller.api.reasons import ConditionType, Phase, Reason
-from controller.api.record import RecordedWindow
+from controller.api.record import ArmCounts, RecordedWindow, Row
 from controller.api.spec import ModelRolloutSpec
 from controller.plan.amounts import about_requests, about_time, points
 from controller.plan.outlook import Heading, outlooks
 from controller.plan.reach import reach
-from tests.plan.stage import Stage, Traffic, row, spec_with, steady
+from controller.plan.windows import Window
+from tests.plan.stage import Stage, Traffic, quiet_history, row, spec_with, steady
 
 SHORT = {"interval": "10s", "steps": [10, 25, 50], "deadline": "12m"}
 
@@ -232,3 +233,60 @@ def test_times_in_words(seconds: float, text: str) -> None:
 
 def test_points_in_words() -> None:
     assert [points(share) for share in (0.0025, 0.01, 0.1)] == ["0.25 points", "1 point", "10 points"]
+
+
+def arm(total: float, **counts: object) -> ArmCounts:
+    return ArmCounts(total=f"{total:.0f}", **{name: value for name, value in counts.items() if value is not None})
+
+
+def every_kind(window: Window, weight: int) -> tuple[Row, ...]:
+    """20 events, a mean that scatters a little, a histogram, and a ratio whose counts are worth a third."""
+    stable, candidate = 10.0 * (100 - weight), 10.0 * weight
+    moved = 0.1 if window.number % 2 else -0.1
+    sums = (f"{stable * 5:.3f}", f"{candidate * (5 + moved):.3f}")
+    buckets = [(f"{size * 0.6:.3f}", f"{size * 0.3:.3f}", f"{size * 0.1:.3f}") for size in (stable, candidate)]
+    thirds = [
+        {"effective_total": f"{size / 3:.3f}", "effective_bad": f"{size / 30:.3f}"} for size in (stable, candidate)
+    ]
+    bad = [f"{size / 10:.3f}" for size in (stable, candidate)]
+    edges = ("0.1", "1", "+Inf")
+    return (
+        Row(metric="events", stable=arm(stable, bad=bad[0]), candidate=arm(candidate, bad=bad[1]), bad_seen=True),
+        Row(metric="cost", stable=arm(stable, sum=sums[0]), candidate=arm(candidate, sum=sums[1])),
+        Row(
+            metric="latency",
+            stable=arm(stable, buckets=buckets[0]),
+            candidate=arm(candidate, buckets=buckets[1]),
+            edges=edges,
+        ),
+        Row(
+            metric="accuracy",
+            stable=arm(stable, bad=bad[0], **thirds[0]),
+            candidate=arm(candidate, bad=bad[1], **thirds[1]),
+            bad_seen=True,
+        ),
+        Row(metric="plain", stable=arm(stable, bad=bad[0]), candidate=arm(candidate, bad=bad[1]), bad_seen=True),
+    )
+
+
+def test_every_kind_that_has_a_forecast_gets_one() -> None:
+    ratio = {"ratio": {"bad": "b", "total": "t"}, "margin": {"absolute": "0.02"}, "allowAbsent": True}
+    metrics = [
+        {"name": "events", "rate": {"count": "c", "exposure": "e"}, "margin": {"relative": "0.2"}, "allowAbsent": True},
+        {"name": "cost", "mean": {"sum": "s", "count": "n"}, "margin": {"absolute": "0.04"}},
+        {"name": "latency", "histogram": {"buckets": "h_bucket"}, "margin": {"absolute": "0.02"}},
+        {"name": "accuracy", **ratio},
+        {"name": "plain", **ratio},
+    ]
+    spec = spec_with(strategy={"interval": "10s", "steps": [10]}, analysis={"metrics": metrics})
+    stage = Stage(spec=spec, traffic=every_kind)
+    stage.history = {each["name"]: quiet_history() for each in metrics if each["name"] != "latency"}
+    after(stage, 8)
+    found = outlooks(stage._situation().evidence)
+
+    assert {name: each.heading for name, each in found.items()} == dict.fromkeys(
+        ("events", "cost", "latency", "accuracy", "plain"), Heading.NOT_WORSE
+    )
+    assert all(0 < each.needs[0].windows < 2000 for each in found.values())
+    whole = {name: 8 + found[name].needs[0].windows for name in ("accuracy", "plain")}
+    assert whole["accuracy"] == pytest.approx(3 * whole["plain"], rel=0.1)
