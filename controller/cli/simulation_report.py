@@ -19,6 +19,12 @@ _ENDINGS: Final[Mapping[str, int]] = {
     "undecided": Ending.UNDECIDED,
 }
 _CONFIDENCE: Final = 0.95
+_LEVELS: Final[Mapping[Kind, str]] = {
+    Kind.RATIO: "rate",
+    Kind.RATE: "rate",
+    Kind.MEAN: "mean",
+    Kind.HISTOGRAM: "median",
+}
 
 
 def share_bounds(count: int, total: int, *, confidence: float = _CONFIDENCE) -> tuple[float, float]:
@@ -105,7 +111,7 @@ def _heading(plan: Plan, outcomes: Outcomes, *, seed: int) -> Iterator[str]:
         widened = "" if margin <= each.margin * 1.01 else " (widened to the noise floor)"
         relative = " of it" if each.traffic.kind is Kind.RATE else ""
         yield (
-            f"  {each.test.name}: {each.test.role}, stable's {each.test.kind} {each.shown(each.traffic.base):.4g}, "
+            f"  {each.test.name}: {each.test.role}, stable's {_LEVELS[each.traffic.kind]} {each.shown(each.traffic.base):.4g}, "
             f"margin {each.shown_margin(margin):.3g}{relative}{widened}, "
             f"{each.traffic.requests:.0f} requests per window"
         )

@@ -53,8 +53,8 @@ def test_a_line_per_scenario_and_nothing_else_without_a_terminal(tmp_path, capsy
 
     assert (code, err) == (0, "")
     assert out.startswith("40 runs of at most 60 windows, seed 1; steps 10, 50 % (Budgeted); alpha 0.0304 per side\n")
-    assert "errors: Guardrail, stable's ratio 0.005, margin 0.0025" in out
-    assert "accuracy: Guardrail, stable's ratio 0.08, margin 0.02, 2000 requests per window" in out
+    assert "errors: Guardrail, stable's rate 0.005, margin 0.0025" in out
+    assert "accuracy: Guardrail, stable's rate 0.08, margin 0.02, 2000 requests per window" in out
     names = [line.partition("  ")[0] for line in out.splitlines()]
     assert {"equal", "better", "errors on the margin", "accuracy 2 margins worse", "accuracy catastrophic"} <= set(
         names
