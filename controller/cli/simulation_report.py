@@ -109,9 +109,10 @@ def _heading(plan: Plan, outcomes: Outcomes, *, seed: int) -> Iterator[str]:
     for each in plan.metrics:
         margin = float(np.median(outcomes.margins[each.test.name]))
         widened = "" if margin <= each.margin * 1.01 else " (widened to the noise floor)"
+        level = f"{_LEVELS[each.traffic.kind]} {each.shown(each.traffic.base):.4g}"
         relative = " of it" if each.traffic.kind is Kind.RATE else ""
         yield (
-            f"  {each.test.name}: {each.test.role}, stable's {_LEVELS[each.traffic.kind]} {each.shown(each.traffic.base):.4g}, "
+            f"  {each.test.name}: {each.test.role}, stable's {level}, "
             f"margin {each.shown_margin(margin):.3g}{relative}{widened}, "
             f"{each.traffic.requests:.0f} requests per window"
         )
