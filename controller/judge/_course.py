@@ -9,7 +9,7 @@ from controller.judge._mixture import log_add, log_mean
 
 __all__ = ["Both", "Combined", "Course", "Lines", "Rising", "restarted"]
 
-_HALVINGS = 10
+_HALVINGS = 7
 _MOST_DOUBLINGS = 60
 _NEARLY_LEVEL = 1e-9
 _SLOWEST = 1e-12

@@ -84,6 +84,8 @@ class Outlook:
 
         That is, if the difference is as favourable to it as the estimate allows, because early estimates are rough.
         """
+        if self.heading is heading and self.fewest.windows <= within:
+            return True
         way = self._way.leaning(heading)
         return any(way.needs(weight, heading).windows <= within for weight in reversed(self._weights))
 
@@ -204,7 +206,8 @@ class _Pace:
 
 
 def _pace(test: MetricTest, frozen: FrozenMetric, windows: tuple[RecordedWindow, ...]) -> _Pace | None:
-    pairs = list(islice(_pairs(test.name, windows), _SCATTERED))
+    scatters = test.must_agree or test.kind is Kind.MEAN
+    pairs = list(islice(_pairs(test.name, windows), _SCATTERED if scatters else _RECENT))
     recent = pairs[:_RECENT]
     if not recent:
         return None
@@ -218,7 +221,7 @@ def _pace(test: MetricTest, frozen: FrozenMetric, windows: tuple[RecordedWindow,
         worth=PerArm(effective.stable / sizes.stable, effective.candidate / sizes.candidate),
         pods=PerArm(*(float(max(1, arm.pods or 1)) for arm in recent[0])),
         calibration=calibration_of(frozen.calibration, test.kind),
-        deviation=_deviation(test, pairs),
+        deviation=_deviation(test, pairs) if scatters else None,
     )
 
 
@@ -236,8 +239,6 @@ def _effective(counts: ArmCounts) -> float:
 
 def _deviation(test: MetricTest, pairs: list[tuple[ArmCounts, ArmCounts]]) -> float | None:
     """Standard deviation of the differences between the arms' levels, in judged units; None without levels."""
-    if not (test.must_agree or test.kind is Kind.MEAN):
-        return None
     levels = [(_level(stable), _level(candidate)) for stable, candidate in pairs]
     differences = [candidate - stable for stable, candidate in levels if stable is not None and candidate is not None]
     if len(differences) < _FEWEST_DIFFERENCES:

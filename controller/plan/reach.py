@@ -55,8 +55,7 @@ def reach(evidence: Evidence, found: Mapping[str, Outlook], *, strategy: Strateg
         return Reach(left)
     within = left * (1.0 if known else _DOUBT)
     blocked = [each for each in gating if each is not None and not each.may_come(Heading.NOT_WORSE, within=within)]
-    taken_back = any(each is None or each.may_come(Heading.WORSE, within=within) for each in gating)
-    if taken_back or not blocked:
+    if not blocked or any(each is None or each.may_come(Heading.WORSE, within=within) for each in gating):
         return Reach(left)
     return Reach(left, max(blocked, key=lambda each: each.fewest.windows))
 
