@@ -24,6 +24,7 @@ LONG = timedelta(hours=7)
 END = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
 START = END - timedelta(hours=4)
 PODS = [f"fraud-v1-7c5ddbdf54-{end}" for end in ("bbbbb", "ccccc", "ddddd", "fffff")]
+NEXT = [f"fraud-v1-5f6d7c8b94-{end}" for end in ("jjjjj", "kkkkk")]
 OTHERS = [f"fraud-v2-6d8f4b9c5b-{end}" for end in ("ggggg", "hhhhh")]
 
 
@@ -36,13 +37,18 @@ def counter(seed: str, per_scrape: float) -> Level:
     return lambda moment: float(values[min(scrapes - 1, max(0, (moment - END + LONG) // SCRAPE))])
 
 
-def pod(past: Past, name: str, *, namespace: str, bad: float) -> None:
+def pod(
+    past: Past, name: str, *, namespace: str, bad: float, since: datetime = END - LONG, until: datetime = END
+) -> None:
     """A pod with 10 requests a second, of which a share is bad."""
-    counters = {
-        "requests_total#1": ({"code": "200"}, counter(f"{namespace}{name}good", 150 * (1 - bad))),
-        "requests_total#2": ({"code": "500"}, counter(f"{namespace}{name}bad", 150 * bad)),
-    }
-    past.pod(name, counters, namespace=namespace)
+
+    def alive(level: Level) -> Level:
+        return lambda moment: level(moment) if since <= moment <= until else None
+
+    target = {"namespace": namespace, "pod": name, "job": "pods", "instance": name}
+    past.add("up", alive(lambda _: 1.0), **target)
+    for code, share in (("200", 1 - bad), ("500", bad)):
+        past.add("requests_total", alive(counter(f"{namespace}{name}{code}", 150 * share)), **target, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
     for name in OTHERS:
         pod(past, name, namespace="shop", bad=0.05)
     pod(past, PODS[0], namespace="lone", bad=0.02)
+    for name in PODS[:2]:
+        pod(past, name, namespace="rolled", bad=0.02, until=END - timedelta(minutes=30))
+    for name in NEXT:
+        pod(past, name, namespace="rolled", bad=0.02, since=END - timedelta(minutes=31))
     past.write(folder)
     process = PrometheusProcess(folder)
     process.start()
@@ -160,6 +170,20 @@ def test_people_get_a_line_per_hour_and_what_it_means(
     assert "epochs: " in out
     assert "false alarms: " in out
     assert "judged 1 of 240 windows, until " in err
+
+
+def test_pods_that_are_replaced_meanwhile_are_dealt_anew(
+    prometheus: PrometheusProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last_hour = ["--from", f"{END - timedelta(hours=1):%Y-%m-%dT%H:%MZ}", "-n", "rolled"]
+    report = judged(capsys, *words(prometheus, rollout(tmp_path), *last_hour))
+    arms = [set(report[arm]["pods"]) for arm in ("stable", "candidate")]
+
+    assert [len(arm & set(PODS)) for arm in arms] == [1, 1]
+    assert [len(arm & set(NEXT)) for arm in arms] == [1, 1]
+    skipped = [each for each in report["windows"] if each["skipped"]]
+    assert len(skipped) <= 3
+    assert [each for each in report["windows"][-25:] if each["skipped"]] == []
 
 
 def test_one_pod_cannot_be_compared_with_itself(

@@ -31,7 +31,7 @@ class Past:
         target = {"namespace": namespace, "pod": pod, "job": "pods", "instance": pod}
         self.add("up", lambda _: 1.0, **target)
         for name, (labels, level) in counters.items():
-            self.add(name.partition("#")[0], level, **target, **labels)
+            self.add(name, level, **target, **labels)
 
     def moments(self) -> Iterator[datetime]:
         """Yield the moments of the scrapes."""
