@@ -96,7 +96,7 @@ def test_every_step_and_what_makes_it_longer(capsys: pytest.CaptureFixture[str])
 def test_the_smallest_margin_is_resolved_just_in_time(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--rate", "0.02", "--rps", "5", "--weight", "10", "--deadline", "3h"]
     margin = planned(capsys, *options, "--margin", "0.005")["metrics"][0]["steps"][0]["smallestMargin"]
-    step = planned(capsys, *options, "--margin", f"{margin:.9f}")["metrics"][0]["steps"][0]
+    step = planned(capsys, *options, "--margin", f"{1.001 * margin:.9f}")["metrics"][0]["steps"][0]
     smaller = planned(capsys, *options, "--margin", f"{0.95 * margin:.9f}")["metrics"][0]["steps"][0]
 
     assert 0.95 * 3 * 3600 <= step["notWorse"]["seconds"] <= 3 * 3600
