@@ -7,7 +7,7 @@ hypothesis it speaks against it exceeds 1/α with probability at most α, howeve
 Sources are named with the formulas, F1 to F12: ``_ratio`` holds one window of a ratio metric, ``_mixture`` how
 windows add up, ``_calibration`` what stable's own history tells of noise (``_scatter``, ``_dispersion``),
 ``_interval`` the confidence interval, ``_evidence`` one metric, ``_trial`` an epoch,
-``_forecast`` how long it takes, ``_split`` the
+``_forecast`` how long it takes (``_courses``, ``_course``), ``_split`` the
 arms' shares of the requests; ``_replay`` and ``_windows_file`` judge offline.
 """
 
@@ -26,6 +26,7 @@ from controller.judge._calibration import (
     calibrate_rates,
     calibrate_shares,
 )
+from controller.judge._courses import hardest_share
 from controller.judge._dispersion import Dispersion
 from controller.judge._distribution import DistributionProcess, DistributionTest
 from controller.judge._evidence import ALARM, Evidence
@@ -116,6 +117,7 @@ __all__ = [
     "cells_of",
     "common_edges",
     "forecast",
+    "hardest_share",
     "per_bucket",
     "read_windows_file",
     "resolvable_margin",

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from controller.judge._mixture import log_add, log_mean
 
-__all__ = ["Both", "Combined", "Course", "Lines", "Rising", "restarted"]
+__all__ = ["Both", "Combined", "Course", "Lines", "Rising", "Shared", "restarted"]
 
 _HALVINGS = 7
 _MOST_DOUBLINGS = 60
@@ -104,6 +104,20 @@ class Both:
     def until(self, needed: float, *, known: float) -> float:
         """See ``Course``."""
         return max(self.one.until(needed, known=known), self.other.until(needed, known=known))
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A course that is averaged with others which say less: it needs more, by ``cost``, and has more than is seen."""
+
+    own: Course
+    cost: float
+
+    def until(self, needed: float, *, known: float) -> float:
+        """See ``Course``."""
+        if known >= needed:
+            return 0.0
+        return self.own.until(needed + self.cost, known=known + self.cost if known > 0.0 else known)
 
 
 def _until(at: Callable[[float], float], needed: float, *, known: float, fastest: float, parts: int) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from itertools import accumulate
 from math import ceil, inf
 from typing import Final
 
@@ -10,7 +9,7 @@ from controller.api.record import FrozenAnalysis, FrozenMetric
 from controller.api.scalars import LONGEST, format_duration
 from controller.api.spec import Metric
 from controller.api.status import StepForecast
-from controller.judge import Expected, HistogramTest, MetricTest, PerArm, RatioTest, forecast
+from controller.judge import Expected, HistogramTest, MetricTest, PerArm, RatioTest, forecast, hardest_share
 from controller.plan.amounts import about_time
 from controller.plan.calibration import calibration_of
 from controller.plan.kinds import test_of
@@ -88,16 +87,9 @@ def _level(test: MetricTest, resolved: FrozenMetric) -> float | None:
     if isinstance(test, RatioTest):
         return None if test.history is None else test.history.rate
     if isinstance(test, HistogramTest):
-        return None if test.history is None else _hardest_share(test.history.counts)
+        return None if test.history is None else hardest_share(test.history.counts)
     total, amount = float(resolved.history_total or 0), float(resolved.history_bad or 0)
     return amount / total if total > 0.0 else None
-
-
-def _hardest_share(counts: Sequence[float]) -> float | None:
-    above = list(accumulate(reversed(counts)))[-2::-1]
-    total = sum(counts)
-    shares = [count / total for count in above] if total > 0.0 else []
-    return max(shares, key=lambda share: share * (1.0 - share), default=None)
 
 
 def unresolved(steps: Sequence[StepForecast], deadline: timedelta) -> bool:

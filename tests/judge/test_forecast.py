@@ -16,8 +16,10 @@ from controller.judge import (
     Window,
     WindowLike,
     forecast,
+    hardest_share,
     resolvable_margin,
 )
+from controller.judge._buckets import BucketArm
 from controller.judge._group_process import GroupTest
 from controller.judge._histogram import HistogramTest
 from controller.judge._mean import MeanArm
@@ -156,6 +158,42 @@ def test_a_histogram_is_forecast_at_one_edge():
     share = forecast(RatioTest("m", Role.GUARDRAIL, 0.02), expected(0.5, 0.5))
 
     assert edge.until_not_worse(ALPHA) == pytest.approx(share.until_not_worse(ALPHA))
+
+
+EDGES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, inf)
+SHARES = (0.1, 0.3, 0.25, 0.15, 0.12, 0.05, 0.02, 0.01)
+SLOWER = (0.05, 0.2, 0.25, 0.2, 0.17, 0.08, 0.03, 0.02)
+
+
+def buckets(rng: np.random.Generator, requests: int, shares: tuple[float, ...]) -> BucketArm:
+    return BucketArm(tuple(rng.multinomial(requests, shares).astype(float).tolist()), EDGES)
+
+
+@pytest.mark.parametrize(("candidate", "margin", "requests"), [(SHARES, 0.05, 2000), (SLOWER, 0.04, 400)])
+def test_a_histogram_is_forecast_as_simulated_runs_go(candidate, margin, requests):
+    history = BucketArm(tuple(40_000 * share for share in SHARES), EDGES)
+    test = HistogramTest("m", Role.GUARDRAIL, margin, history=history, horizon=500)
+    equal, taken = candidate is SHARES, []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        evidence, number = Evidence.start(test, ALPHA), 0
+        while (evidence.log_not_worse if equal else evidence.log_combined) < -log(ALPHA):
+            arms = (buckets(rng, requests * 9 // 10, SHARES), buckets(rng, requests // 10, candidate))
+            evidence, number = evidence.update(Window(*arms)), number + 1
+        taken.append(number)
+    above = [1 - np.cumsum(shares)[:-1] for shares in (SHARES, candidate)]
+    worst = int(np.argmax(above[1] - above[0]))
+    levels = [float(shares[worst]) for shares in above]
+    found = forecast(test, expected(*levels, requests=requests))
+    windows = found.until_not_worse(ALPHA) if equal else found.until_worse(ALPHA)
+
+    assert windows == pytest.approx(np.mean(taken), rel=0.35)
+
+
+def test_the_hardest_share_is_the_one_next_to_one_half():
+    assert hardest_share((10.0, 30.0, 25.0, 35.0)) == 0.6
+    assert hardest_share((0.0, 0.0)) is None
+    assert hardest_share(()) is None
 
 
 def test_on_the_line_and_on_the_other_side_of_it_nothing_is_to_be_expected():
