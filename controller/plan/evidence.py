@@ -93,7 +93,8 @@ def _metric_status(
     rates, difference, interval = each.shown_rates, each.shown_difference, each.shown_interval
     frozen, judged_once = figures.resolved, each.windows > 0
     slices = tuple(slice_statuses(trial, each.test.name))
-    note = "; ".join(filter(None, (figures.note(each), coverage_note(trial, each))))
+    remark = row.message if row is not None and row.skipped is None else None
+    note = "; ".join(filter(None, (figures.note(each), coverage_note(trial, each), remark)))
     return MetricStatus(
         name=each.test.name,
         kind=figures.metric.kind,

@@ -202,6 +202,21 @@ def test_slices_that_are_alike_promote() -> None:
     assert Stage(traffic=sliced(0.08)).run().weights == [10, 25, 50, 100]
 
 
+def test_what_a_window_says_about_its_slices_is_in_status() -> None:
+    said = "TooManyValues: country has 25 values"
+
+    def traffic(window: Window, weight: int) -> tuple[Row, ...]:
+        return tuple(each.model_copy(update={"message": said}) for each in sliced(0.08)(window, weight))
+
+    stage = Stage(traffic=traffic).run()
+    assert stage.status.analysis is not None
+    metric = stage.status.analysis.metrics[0]
+    assert metric.state is Reason.COUNTED
+    assert metric.note is not None
+    assert metric.note.endswith(said)
+    assert stage.weights == [10, 25, 50, 100]
+
+
 def labelled(candidate: float, stable: float = 0.9) -> Traffic:
     """Labels for those shares of each arm's requests."""
 
