@@ -99,10 +99,10 @@ class Scene:
         pods = json.loads(self.kubectl("get", "pods", "-l", f"version={version}", "-o", "json"))["items"]
         return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
 
-    def deploy(self, **replicas: int) -> None:
+    def deploy(self, *, lookup_ms: int = 0, **replicas: int) -> None:
         """Run versions of the model, each with its own Service, and wait until they are ready."""
         for version, count in replicas.items():
-            self.apply(*model(version, count))
+            self.apply(*model(version, count, lookup_ms=lookup_ms))
         for version in replicas:
             self.kubectl("rollout", "status", "deployment", f"digits-{version}", "--timeout=150s")
 
@@ -163,7 +163,7 @@ class Client:
         return self.result
 
 
-def model(version: str, replicas: int) -> tuple[Json, Json]:
+def model(version: str, replicas: int, *, lookup_ms: int = 0) -> tuple[Json, Json]:
     """A Deployment of one version with its Service; pods pause before they end, as every server should."""
     labels = {"app": "digits", "version": version}
     annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
@@ -171,7 +171,7 @@ def model(version: str, replicas: int) -> tuple[Json, Json]:
         "name": "model",
         "image": "modelrollout-demo:dev",
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": "MODEL_VERSION", "value": version}],
+        "env": [{"name": "MODEL_VERSION", "value": version}, {"name": "MODEL_LOOKUP_MS", "value": str(lookup_ms)}],
         "ports": [{"containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": PORT}, "periodSeconds": 1},
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "3"]}}},
