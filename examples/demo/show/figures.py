@@ -99,6 +99,12 @@ def _number(text: str) -> float:
     return float(text.removeprefix(">"))
 
 
+def soon(status: ModelRolloutStatus) -> str | None:
+    """Say when a verdict is to be expected, without what is left until the deadline; None while nobody knows."""
+    forecast = status.analysis.forecast if status.analysis else None
+    return forecast.partition("; ")[0] if forecast else None
+
+
 def short(evidence: float) -> str:
     """Write an e-value with about three digits."""
     if evidence >= 1e5:

@@ -4,7 +4,7 @@ import time
 
 from controller.api.reasons import Phase
 from controller.api.status import TrafficStatus
-from examples.demo.show.figures import Compared, Weighed, short
+from examples.demo.show.figures import Compared, Weighed, short, soon
 from examples.demo.show.scene import Moment
 from examples.demo.show.stage import say
 
@@ -52,7 +52,7 @@ def _news(moment: Moment) -> str:
         return status.message
     metrics = [Compared.of(metric) for metric in status.analysis.metrics] if status.analysis else []
     figures = ", ".join(f"{each.name} {each.candidate} against {each.stable}" for each in metrics)
-    forecast = status.analysis.forecast if status.analysis else None
+    forecast = soon(status)
     return (
         f"{figures}; {moment.judged} judged: evidence worse {short(weighed.worse)}, "
         f"not worse {short(weighed.not_worse)} of {short(weighed.needed)}{f'; {forecast}' if forecast else ''}"

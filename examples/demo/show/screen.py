@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.demo.ledger import NOBODY
-from examples.demo.show.figures import Compared, Weighed, short
+from examples.demo.show.figures import Compared, Weighed, short, soon
 from examples.demo.show.scene import Moment, Scene
 
 _BAR: Final = 40
@@ -135,8 +135,8 @@ def _outlook(moment: Moment) -> RenderableType:
     """What is allowed for noise, and how long it still takes."""
     analysis = moment.status.analysis if moment.begun else None
     grid = Table.grid(padding=(0, 2))
-    for name, text in (("noise", analysis and analysis.calibration), ("forecast", analysis and analysis.forecast)):
-        grid.add_row(name, Text(text or "-", "" if text else "dim"))
+    grid.add_row("noise", analysis.calibration if analysis else "-")
+    grid.add_row("forecast", (analysis and soon(moment.status)) or "-")
     return grid
 
 
