@@ -55,8 +55,8 @@ def parts(metric: MetricQuestion, measure: Measure) -> tuple[tuple[Part, ...], s
         if pooled:
             remarks.append(
                 f"{Reason.TOO_MANY_VALUES}: {label} has {len(chosen) + pooled} values; the {len(chosen)} with the most "
-                f"requests of stable are looked at, the others together as {OTHER!r}; to have each value looked at, slice "
-                "by a label with fewer"
+                f"requests of stable are looked at, the others together as {OTHER!r}; to have each value looked at, "
+                "slice by a label with fewer"
             )
         found += _counted(label, chosen, measure)
     return tuple(found), "; ".join(remarks)
