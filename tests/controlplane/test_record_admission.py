@@ -48,8 +48,6 @@ def page(**parts: object) -> Json:
         "interval": "30s",
         "horizon": 720,
         "minRequests": 100,
-        "designEffect": "1",
-        "noiseFloor": "0",
         "analysis": {
             "prometheus": {"name": "default"},
             "labels": {"namespace": "namespace", "pod": "pod"},
