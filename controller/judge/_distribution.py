@@ -11,10 +11,11 @@ the margin, up and down, by F1. The least of that evidence counts.
 
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 
-from controller.api.verdicts import Role
+from controller.api.verdicts import Kind, Role
 from controller.judge._buckets import BucketArm, aligned, stability_index
 from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
@@ -57,6 +58,8 @@ class DistributionTest(MetricTest):
         history: stable's effective counts before the epoch, None if there are none.
         floor: population stability index up to which a change, however certain, does not matter.
     """
+
+    kind: ClassVar[Kind] = Kind.DISTRIBUTION
 
     history: BucketArm | None = None
     floor: float = _FLOOR

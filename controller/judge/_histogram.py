@@ -17,10 +17,11 @@ Choosing by what is past costs no validity.
 
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import ClassVar
 
 import numpy as np
 
-from controller.api.verdicts import Role
+from controller.api.verdicts import Kind, Role
 from controller.judge._buckets import BucketArm, aligned
 from controller.judge._process import MetricTest, PerArm, Process, WindowLike, window_of
 from controller.judge._ratio import ODDS_RATIOS
@@ -59,6 +60,8 @@ class HistogramTest(MetricTest):
     Attributes:
         history: stable's effective counts before the epoch, None if there are none.
     """
+
+    kind: ClassVar[Kind] = Kind.HISTOGRAM
 
     history: BucketArm | None = None
 
