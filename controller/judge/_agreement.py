@@ -10,11 +10,11 @@ What guards against disasters is not part of it: it must act within a window or 
 
 from dataclasses import dataclass, replace
 
-from controller.judge._mean import MeanArm
-from controller.judge._mean_process import MeanTest
 from controller.judge._process import ArmLike, MetricTest, Process, Window, WindowLike
-from controller.judge._rate import RateArm
-from controller.judge._ratio import Arm
+from controller.judge.kinds.mean import MeanArm
+from controller.judge.kinds.mean_process import MeanTest
+from controller.judge.kinds.rate import RateArm
+from controller.judge.kinds.ratio import Arm
 
 __all__ = ["Agreement"]
 

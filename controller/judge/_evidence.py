@@ -10,8 +10,8 @@ from controller.api.verdicts import Role, Verdict
 from controller.judge._agreement import Agreement
 from controller.judge._mixture import log_mean
 from controller.judge._process import MetricTest, PerArm, Process, WindowLike
-from controller.judge._rate_process import RateTest
-from controller.judge._ratio_process import RatioTest
+from controller.judge.kinds.rate_process import RateTest
+from controller.judge.kinds.ratio_process import RatioTest
 
 __all__ = ["ALARM", "Evidence"]
 

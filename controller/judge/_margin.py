@@ -3,7 +3,7 @@
 from decimal import Decimal
 from math import pi
 
-from controller.judge._ratio import History
+from controller.judge.kinds.ratio import History
 
 __all__ = ["alpha_for_attempt", "resolve_margin", "resolve_mean_margin", "resolve_rate_margin"]
 

@@ -9,8 +9,8 @@ from controller.api.verdicts import Advance, Role, ShareCheck, Verdict
 from controller.judge._evidence import Evidence
 from controller.judge._mixture import log_weighted_mean
 from controller.judge._process import MetricTest, WindowLike
-from controller.judge._slices import Slices
-from controller.judge._validity import Circumstances, Slice, Validity
+from controller.judge.checks.slices import Slices
+from controller.judge.checks.validity import Circumstances, Slice, Validity
 
 __all__ = ["Trial"]
 

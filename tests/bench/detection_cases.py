@@ -7,8 +7,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.judge._ratio import projections
 from controller.judge.batch import BatchWindow
+from controller.judge.kinds.ratio import projections
 
 ALPHA = 0.05
 REQUESTS = 200

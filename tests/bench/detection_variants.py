@@ -12,8 +12,8 @@ from math import log
 
 import numpy as np
 
-from controller.judge._ratio import ODDS_RATIOS
-from controller.judge._vector import BatchWindow, Floats, log_factors, worse_alternatives
+from controller.judge.kinds.ratio import ODDS_RATIOS
+from controller.judge.numbers.vector import BatchWindow, Floats, log_factors, worse_alternatives
 from tests.bench.detection_cases import ALPHA, CASES, DISASTERS, HISTORY, HORIZON, Case, Metric, traffic
 
 ONSET = 200

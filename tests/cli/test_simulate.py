@@ -17,8 +17,8 @@ from controller.cli.simulation import Ending, Plan, simulate
 from controller.cli.simulation_report import share_bounds
 from controller.cli.traffic import Effect, Stream, TrafficModel
 from controller.judge import Arm, History, RatioTest, Trial, Window
-from controller.judge._calibration import Calibration, Pods, calibrate_shares
 from controller.judge.batch import PodCounts
+from controller.judge.noise.calibration import Calibration, Pods, calibrate_shares
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = {

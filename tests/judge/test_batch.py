@@ -9,18 +9,18 @@ import pytest
 
 from controller.api.verdicts import Advance, Role
 from controller.judge import Arm, History, RatioTest, Trial, Window
-from controller.judge._batch import BatchDemands, TrialBatch
-from controller.judge._batch_histogram import HistogramBatchTest
-from controller.judge._batch_mean import AgreementBatch, MeanBatchTest
-from controller.judge._batch_rate import RateBatchTest
-from controller.judge._batch_ratio import RatioBatchTest
-from controller.judge._buckets import BucketArm
-from controller.judge._histogram import HistogramTest
-from controller.judge._mean import MeanArm
-from controller.judge._mean_process import MeanTest
-from controller.judge._rate import RateArm
-from controller.judge._rate_process import RateTest
-from controller.judge._vector import BatchWindow
+from controller.judge.batch.histogram import HistogramBatchTest
+from controller.judge.batch.mean import AgreementBatch, MeanBatchTest
+from controller.judge.batch.rate import RateBatchTest
+from controller.judge.batch.ratio import RatioBatchTest
+from controller.judge.batch.trials import BatchDemands, TrialBatch
+from controller.judge.kinds.buckets import BucketArm
+from controller.judge.kinds.histogram import HistogramTest
+from controller.judge.kinds.mean import MeanArm
+from controller.judge.kinds.mean_process import MeanTest
+from controller.judge.kinds.rate import RateArm
+from controller.judge.kinds.rate_process import RateTest
+from controller.judge.numbers.vector import BatchWindow
 
 RUNS = 40
 SIDES = ("log_worse", "log_restart", "log_catastrophic", "log_not_worse", "log_better")

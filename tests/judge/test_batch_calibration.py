@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from controller.judge._batch_calibration import BatchCalibration, PodCounts
-from controller.judge._calibration import (
+from controller.judge.batch.calibration import BatchCalibration, PodCounts
+from controller.judge.noise.calibration import (
     Calibration,
     Pods,
     calibrate_buckets,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
 from controller.api.spec import Spending
-from controller.judge._boundaries import GroupSequential, Look, Sides, boundaries, constant_boundary, spent
+from controller.judge.kinds.boundaries import GroupSequential, Look, Sides, boundaries, constant_boundary, spent
 
 OBF, POCOCK = Spending.O_BRIEN_FLEMING, Spending.POCOCK
 

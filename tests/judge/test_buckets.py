@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
 from controller.judge import Window
-from controller.judge._buckets import (
+from controller.judge.kinds.buckets import (
     BucketArm,
     aligned,
     cells_of,

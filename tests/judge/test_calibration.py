@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.judge._calibration import (
+from controller.judge.noise.calibration import (
     FEWEST_INTERVALS,
     PRIOR_DESIGN_EFFECT,
     UNCALIBRATED,
@@ -20,8 +20,8 @@ from controller.judge._calibration import (
     calibrate_rates,
     calibrate_shares,
 )
-from controller.judge._dispersion import Dispersion
-from controller.judge._scatter import autocorrelation, design, lasting_variance, levels, share_variance
+from controller.judge.noise.dispersion import Dispersion
+from controller.judge.noise.scatter import autocorrelation, design, lasting_variance, levels, share_variance
 
 NINE_AND_ONE = Pods(stable=9, candidate=1)
 

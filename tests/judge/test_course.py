@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from controller.api.verdicts import Role
 from controller.judge import Arm, History, RatioTest, Window
-from controller.judge._course import Combined, Lines, Rising, restarted
 from controller.judge._mixture import Plain, Restart
+from controller.judge.outlook.course import Combined, Lines, Rising, restarted
 
 SLOPES = st.lists(
     st.integers(-3_000_000, 3_000_000).map(lambda millionths: millionths / 1e6), min_size=1, max_size=10
@@ -63,8 +63,8 @@ def test_what_rises_too_late_or_never():
 
 def test_the_combined_course_is_what_the_process_does():
     """With a history so long that stable's rate is known; then equal windows bring equal factors."""
-    from controller.judge._forecast import Expected, forecast
     from controller.judge._process import PerArm
+    from controller.judge.outlook.forecast import Expected, forecast
 
     test = RatioTest("m", Role.GUARDRAIL, 0.01, horizon=300, history=History(1e9, 8e7))
     process = test.process(0.05)

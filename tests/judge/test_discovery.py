@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.judge._discovery import discoveries
 from controller.judge._mixture import log_mean
+from controller.judge.checks.discovery import discoveries
 
 evidence = st.dictionaries(
     st.text(alphabet="abcdefgh", min_size=1, max_size=3), st.floats(min_value=-50, max_value=50), max_size=12

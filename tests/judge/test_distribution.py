@@ -11,11 +11,11 @@ from scipy.special import bdtr
 
 from controller.api.verdicts import Role, Verdict
 from controller.judge import Arm, Evidence, PerArm, Window
-from controller.judge._buckets import BucketArm, stability_index
-from controller.judge._distribution import DistributionTest, log_factor
-from controller.judge._interval import DifferenceInterval
 from controller.judge._mixture import Plain, Restart
-from controller.judge._ratio import log_factors, not_worse_alternatives
+from controller.judge.kinds.buckets import BucketArm, stability_index
+from controller.judge.kinds.distribution import DistributionTest, log_factor
+from controller.judge.kinds.interval import DifferenceInterval
+from controller.judge.kinds.ratio import log_factors, not_worse_alternatives
 
 INF = math.inf
 DEFAULTS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, INF)

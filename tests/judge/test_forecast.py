@@ -19,14 +19,14 @@ from controller.judge import (
     hardest_share,
     resolvable_margin,
 )
-from controller.judge._buckets import BucketArm
-from controller.judge._group_process import GroupTest
-from controller.judge._histogram import HistogramTest
-from controller.judge._mean import MeanArm
-from controller.judge._mean_process import MeanTest
-from controller.judge._rate import RateArm
-from controller.judge._rate_process import RateTest
 from controller.judge.batch import BatchWindow, RatioBatchTest
+from controller.judge.kinds.buckets import BucketArm
+from controller.judge.kinds.group_process import GroupTest
+from controller.judge.kinds.histogram import HistogramTest
+from controller.judge.kinds.mean import MeanArm
+from controller.judge.kinds.mean_process import MeanTest
+from controller.judge.kinds.rate import RateArm
+from controller.judge.kinds.rate_process import RateTest
 
 ALPHA = 0.05
 

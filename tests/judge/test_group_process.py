@@ -7,11 +7,11 @@ import pytest
 
 from controller.api.verdicts import Role
 from controller.judge import Evidence
-from controller.judge._group_process import GroupTest
 from controller.judge._process import Window
-from controller.judge._ratio import Arm
-from controller.judge._ratio_process import RatioTest
 from controller.judge._trial import Trial
+from controller.judge.kinds.group_process import GroupTest
+from controller.judge.kinds.ratio import Arm
+from controller.judge.kinds.ratio_process import RatioTest
 
 
 def group_test(*, name="errors", margin=0.01, role=Role.GUARDRAIL, max_requests=4000, **more):

@@ -11,11 +11,11 @@ from scipy.special import bdtr
 
 from controller.api.verdicts import Role, Verdict
 from controller.judge import Arm, PerArm, Trial, Window
-from controller.judge._buckets import BucketArm
-from controller.judge._histogram import HistogramTest
-from controller.judge._interval import DifferenceInterval
 from controller.judge._mixture import Plain, Restart, log_mean
-from controller.judge._ratio import (
+from controller.judge.kinds.buckets import BucketArm
+from controller.judge.kinds.histogram import HistogramTest
+from controller.judge.kinds.interval import DifferenceInterval
+from controller.judge.kinds.ratio import (
     better_alternatives,
     log_factors,
     not_worse_alternatives,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.judge import Arm, Window
-from controller.judge._interval import DifferenceInterval, _bets, _Counts, _log_factors, difference_grid
-from controller.judge._ratio import log_factors, worse_alternatives
+from controller.judge.kinds.interval import DifferenceInterval, _bets, _Counts, _log_factors, difference_grid
+from controller.judge.kinds.ratio import log_factors, worse_alternatives
 
 
 @pytest.mark.parametrize("margin", [0.0, 1e-6, 0.0025, 0.01, 0.3, 0.95])

@@ -11,9 +11,9 @@ from scipy.optimize import brentq
 from scipy.stats import nct, norm
 from scipy.stats import t as student
 
-from controller.judge import _mean
-from controller.judge._calibration import batch_length
-from controller.judge._mean import (
+from controller.judge._process import Window
+from controller.judge.kinds import mean as _mean
+from controller.judge.kinds.mean import (
     EFFECT_VARIANCES,
     MeanArm,
     Moments,
@@ -22,7 +22,7 @@ from controller.judge._mean import (
     log_one_sided,
     log_two_sided,
 )
-from controller.judge._process import Window
+from controller.judge.noise.calibration import batch_length
 
 C35 = (0.02, -0.01, 0.03, 0.01, 0.04, 0.0, 0.02, 0.03, 0.01, 0.02)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from controller.api.verdicts import Role
 from controller.judge import Evidence
-from controller.judge._mean import MeanArm, Moments, log_one_sided
-from controller.judge._mean_process import MeanTest, start_points
 from controller.judge._process import Window
-from controller.judge._rate import RateArm
+from controller.judge.kinds.mean import MeanArm, Moments, log_one_sided
+from controller.judge.kinds.mean_process import MeanTest, start_points
+from controller.judge.kinds.rate import RateArm
 
 
 def mean_test(*, margin=0.5, role=Role.GUARDRAIL, **more):

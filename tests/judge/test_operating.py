@@ -14,7 +14,7 @@ from scipy.special import bdtr
 from controller.api.verdicts import Role, Verdict
 from controller.judge import Arm, History, RatioTest, Trial, Window
 from controller.judge._mixture import Plain
-from controller.judge._ratio import ODDS_RATIOS, log_factors, worse_alternatives
+from controller.judge.kinds.ratio import ODDS_RATIOS, log_factors, worse_alternatives
 
 
 def traffic(seed: int, p0: float, p1: float, *, requests: int) -> Iterator[Window]:

@@ -11,13 +11,13 @@ import pytest
 
 from controller.api.verdicts import Role
 from controller.judge import SampleRatio, Window
-from controller.judge._buckets import BucketArm
-from controller.judge._distribution import DistributionTest
-from controller.judge._histogram import HistogramTest
-from controller.judge._mean import MeanArm
-from controller.judge._mean_process import MeanTest
-from controller.judge._split import SessionRatio
 from controller.judge.batch import PodCounts
+from controller.judge.checks.split import SessionRatio
+from controller.judge.kinds.buckets import BucketArm
+from controller.judge.kinds.distribution import DistributionTest
+from controller.judge.kinds.histogram import HistogramTest
+from controller.judge.kinds.mean import MeanArm
+from controller.judge.kinds.mean_process import MeanTest
 from tests.bench.operating import histograms, splits
 from tests.bench.operating.methods import RepeatedZ, Thresholds, TMixture
 from tests.bench.operating.tables import Bound, Pace

@@ -11,8 +11,8 @@ from scipy.integrate import quad
 from scipy.special import comb
 
 from controller.judge._mixture import Plain, log_mean
-from controller.judge._paired import BETS, PairArm, log_factors, log_mcnemar
 from controller.judge._process import Window
+from controller.judge.kinds.paired import BETS, PairArm, log_factors, log_mcnemar
 
 lines = st.floats(min_value=-0.95, max_value=0.95)
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from controller.api.verdicts import Role
 from controller.judge import Arm, Evidence, History, RatioTest
-from controller.judge._paired import PairArm, log_mcnemar
-from controller.judge._paired_process import PairTest
 from controller.judge._process import Window
+from controller.judge.kinds.paired import PairArm, log_mcnemar
+from controller.judge.kinds.paired_process import PairTest
 
 
 def pair_test(*, margin=0.01, role=Role.GUARDRAIL, **more):

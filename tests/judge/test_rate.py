@@ -10,8 +10,8 @@ from scipy.special import comb
 
 from controller.judge._mixture import Plain, log_mean
 from controller.judge._process import Window
-from controller.judge._rate import RateArm, better_ratios, log_factors, not_worse_ratios, worse_ratios
-from controller.judge._ratio import MARGIN_FRACTIONS, ODDS_RATIOS
+from controller.judge.kinds.rate import RateArm, better_ratios, log_factors, not_worse_ratios, worse_ratios
+from controller.judge.kinds.ratio import MARGIN_FRACTIONS, ODDS_RATIOS
 
 lines = st.floats(min_value=1.0, max_value=50.0)
 exposures = st.floats(min_value=1e-3, max_value=1e6)

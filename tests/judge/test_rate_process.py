@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from controller.api.verdicts import Role
 from controller.judge import Evidence
 from controller.judge._process import PerArm, Window
-from controller.judge._rate import RateArm, log_factors, worse_ratios
-from controller.judge._rate_process import RateTest, rate_ratio_grid
-from controller.judge._ratio import Arm
+from controller.judge.kinds.rate import RateArm, log_factors, worse_ratios
+from controller.judge.kinds.rate_process import RateTest, rate_ratio_grid
+from controller.judge.kinds.ratio import Arm
 
 windows = st.builds(
     lambda k0, k1, n0, n1: Window(RateArm(k0, n0), RateArm(k1, n1)),

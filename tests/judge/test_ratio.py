@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import comb
 
 from controller.judge._mixture import Plain, log_mean
-from controller.judge._ratio import (
+from controller.judge.kinds.ratio import (
     MARGIN_FRACTIONS,
     ODDS_RATIOS,
     Arm,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.judge._roots import upper_root
+from controller.judge.numbers.roots import upper_root
 
 
 @given(st.integers(-900, 900), st.sampled_from([1, 3, 7]), st.floats(min_value=0.01, max_value=1e3))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import comb
 
 from controller.judge._process import Window
-from controller.judge._ratio import Arm
-from controller.judge._score import StratifiedScore
+from controller.judge.kinds.ratio import Arm
+from controller.judge.kinds.score import StratifiedScore
 
 totals = st.integers(1, 10**6)
 rates = st.floats(0.0, 1.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import betainc, betaln, stdtr
 
-from controller.judge._tails import log_beta_cdf, log_student_cdf
+from controller.judge.numbers.tails import log_beta_cdf, log_student_cdf
 
 
 def log_cdf(x, freedom):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.judge import Arm, Window
-from controller.judge import _ratio as one
-from controller.judge import _vector as many
 from controller.judge._mixture import Plain, Restart
+from controller.judge.kinds import ratio as one
+from controller.judge.numbers import vector as many
 
 MARGINS = (0.0, 1e-6, 0.0025, 0.01, 0.3, 0.9, 0.99)
 RATES = (1e-9, 1e-4, 0.005, 0.08, 0.5, 0.95, 1 - 1e-9)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import ndtr
 
-from controller.judge._histogram import _worse_edges
-from controller.judge._ratio import ODDS_RATIOS
-from controller.judge._vector import BatchWindow, log_factors, log_means, worse_alternatives
 from controller.judge.batch import Flags, Floats, PodCounts
+from controller.judge.kinds.histogram import _worse_edges
+from controller.judge.kinds.ratio import ODDS_RATIOS
+from controller.judge.numbers.vector import BatchWindow, log_factors, log_means, worse_alternatives
 from tests.bench.operating.follow import Watched
 from tests.bench.operating.methods import NEEDED, RepeatedZ, Thresholds
 from tests.bench.operating.tables import Section, Sheet

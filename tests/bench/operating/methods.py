@@ -12,7 +12,6 @@ import numpy as np
 
 from controller.api.verdicts import Role
 from controller.judge import RatioTest
-from controller.judge._mean import log_one_sided
 from controller.judge.batch import (
     BatchCalibration,
     BatchTest,
@@ -24,6 +23,7 @@ from controller.judge.batch import (
     RatioBatchTest,
     TrialBatch,
 )
+from controller.judge.kinds.mean import log_one_sided
 
 ALPHA = 0.05
 NEEDED = -log(ALPHA)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import betaln
 
-from controller.judge._mean import log_two_sided
 from controller.judge.batch import Flags, Floats
+from controller.judge.kinds.mean import log_two_sided
 from tests.bench.operating.follow import Watched
 from tests.bench.operating.tables import Bound, Section, Sheet, percent
 
