@@ -5,20 +5,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controller.api.analysis import (
-    Analysis,
-    ArmLabels,
-    GroupSequential,
-    Labels,
-    Margin,
-    Metric,
-    Noise,
-    PrometheusRef,
-    Spending,
-    Superiority,
-)
+from controller.api.analysis import Analysis, GroupSequential, Labels, Noise, PrometheusRef, Spending
 from controller.api.kinds import Better, Bounds, Distribution, Histogram, Mean, Rate, Ratio
 from controller.api.later import LATER_BACKUP, LATER_NUMBER, LATER_TEXT, LATER_VERIFY, LATER_WATCH
+from controller.api.metric import ArmLabels, Margin, Metric, Superiority
 from controller.api.model import ApiModel
 from controller.api.rules import rule
 from controller.api.scalars import ObjectName, ServiceName, Text

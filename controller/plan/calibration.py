@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.api.analysis import Metric, Noise
+from controller.api.analysis import Noise
 from controller.api.kinds import Bounds, Kind
+from controller.api.metric import Metric
 from controller.api.record import ArmCounts, FrozenAnalysis, FrozenCalibration, RecordedWindow
 from controller.api.verdicts import Role
 from controller.judge import (

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping
 
-from controller.api.analysis import Metric
 from controller.api.kinds import Kind
+from controller.api.metric import Metric
 from controller.api.reasons import Reason
 from controller.api.record import MOST_BUCKETS, FrozenAnalysis, FrozenMetric
 from controller.api.spec import Margin

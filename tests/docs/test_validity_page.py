@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import yaml
 
-from controller.api.analysis import Metric
+from controller.api.metric import Metric
 from controller.judge import LOST_WINDOWS
 from controller.observe.labels import COHORTS, Cohort
 from docs.generate import ROOT

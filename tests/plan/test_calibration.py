@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controller.api.analysis import Metric, Noise
+from controller.api.analysis import Noise
+from controller.api.metric import Metric
 from controller.api.reasons import Phase, Reason
 from controller.api.record import ArmCounts, FrozenMetric, Row
 from controller.api.status import MetricStatus
