@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Boot a cluster and show a good, a wrong and a broken model live
+demo: $(READY) ## Boot a cluster and show a wrong, a broken, a slow and a good model live
 	@$(BIN)/python -m examples.demo.show
 
 test: $(READY) ## Run all tests: pure, control plane, cluster (boots the cluster)

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from controller.api.reasons import Phase
 from controller.api.spec import ModelRolloutSpec, Scale
 from controller.api.status import ModelRolloutStatus
 from controller.run.settings import parse_settings
 from examples.demo.ledger import Stats, VersionStats
 from examples.demo.show import report
 from examples.demo.show.__main__ import parser
-from examples.demo.show.figures import Compared, Weighed, short
+from examples.demo.show.figures import Compared, Weighed, short, soon
 from examples.demo.show.kubectl import _Watch, statuses
-from examples.demo.show.lines import Lines, describe
+from examples.demo.show.lines import Lines, describe, noise
 from examples.demo.show.scene import ROLLOUT, SCENES, Moment, Scene, Users
 from examples.demo.show.screen import Screen, draw
 from examples.demo.show.stage import NAMESPACE
@@ -23,10 +24,8 @@ from tests.demo.conftest import ROOT
 from tests.demo.test_manifests import named, render, rollout
 
 RECORDED = Path(__file__).parent / "recorded"
-WRONG, BROKEN, GOOD = PLAYED = tuple(
-    next(scene for scene in SCENES if scene.name == name) for name in ("wrong", "broken", "good")
-)
-"""Scenes of which a real run was recorded."""
+WRONG, BROKEN, SLOW, GOOD = PLAYED = tuple(scene for scene in SCENES if scene.usual)
+"""The scenes of one real run, which was recorded."""
 
 
 def counts(requests: int, *, incorrect: int = 0, http_errors: int = 0, connection_errors: int = 0) -> VersionStats:
@@ -48,6 +47,7 @@ OTHERS = report.HEADINGS[-1]
 USERS = {
     "wrong": Users({"v1": counts(3600, incorrect=190), "wrong": counts(400, incorrect=66)}),
     "broken": Users({"v1": counts(2000, incorrect=110), "broken": counts(190, incorrect=7, http_errors=52)}),
+    "slow": Users({"v1": counts(3000, incorrect=170), "slow": counts(330, incorrect=19)}),
     "good": Users({"v1": counts(4400, incorrect=240), "good": counts(2400, incorrect=110)}),
 }
 
@@ -94,12 +94,30 @@ def test_lines_tell_the_recorded_story(scene: Scene) -> None:
 
 def test_a_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     viewer = Lines()
-    for moment in moments(WRONG)[:3]:
+    for moment in moments(WRONG):
         viewer.show(moment)
         viewer.show(replace(moment, seconds=moment.seconds + 1))
     printed = capsys.readouterr().out.splitlines()
     bare = [line.split(" ", 1)[1] for line in printed]
-    assert bare == list(dict.fromkeys(describe(moment) for moment in moments(WRONG)[:3]))
+    told = dict.fromkeys(line for moment in moments(WRONG) for line in (*noise(moment), describe(moment)))
+    assert bare == list(told)
+
+
+@pytest.mark.parametrize("scene", PLAYED, ids=lambda scene: scene.name)
+def test_what_is_allowed_for_noise_is_told_once_per_scene(scene: Scene) -> None:
+    told = [noise(moment) for moment in moments(scene)]
+    assert told[0] == told[-1] == ()
+    (line,) = {line for lines in told for line in lines}
+    assert line.startswith(f"{scene.name:6} Noise between pods: ")
+    assert "not yet" not in line
+
+
+@pytest.mark.parametrize("scene", PLAYED, ids=lambda scene: scene.name)
+def test_lines_end_with_when_a_verdict_is_expected(scene: Scene) -> None:
+    for moment in moments(scene):
+        forecast = soon(moment.status)
+        if moment.begun and moment.status.phase is Phase.PROGRESSING and moment.judged and forecast:
+            assert describe(moment).endswith(f"; {forecast}")
 
 
 def drawn(moment: Moment, *endings: Moment, width: int) -> str:
@@ -113,7 +131,7 @@ def drawn(moment: Moment, *endings: Moment, width: int) -> str:
 def test_the_screen_fits_a_small_terminal_and_shows_each_status(scene: Scene) -> None:
     for moment in moments(scene):
         picture = drawn(moment, width=100)
-        assert len(picture.splitlines()) <= 26
+        assert len(picture.splitlines()) <= 27
         assert f"step {moment.status.step}" in picture or not moment.status.step
         if moment.begun and moment.status.phase:
             assert moment.status.phase in picture
@@ -131,8 +149,18 @@ def test_the_screen_shows_weights_rates_evidence_and_users() -> None:
     assert picture.count("10 %") >= 3
 
 
+def test_the_screen_shows_noise_forecast_and_the_edge_of_the_histogram() -> None:
+    moment = next(each for each in moments(SLOW) if each.status.window.counted == 3)
+    picture = " ".join(drawn(moment, width=160).split())
+    analysis = moment.status.analysis
+    assert analysis is not None
+    assert f"noise {analysis.calibration}" in picture
+    assert f"forecast {soon(moment.status)} " in picture
+    assert "latency above 0.05" in picture
+
+
 def test_the_screen_ticks_off_what_ended_well_and_crosses_what_did_not(endings: tuple[Moment, ...]) -> None:
-    wrong, broken, _ = endings
+    wrong, broken, *_ = endings
     promoted_by_mistake = replace(broken, scene=replace(BROKEN, expected="Promoted"))
     picture = drawn(moments(GOOD)[1], wrong, promoted_by_mistake, width=100)
     assert "✓  wrong" in picture
@@ -162,40 +190,61 @@ def test_accuracy_is_shown_as_right_answers_with_its_interval_turned_round() -> 
     assert errors.margin == "1.0 %"
 
 
+def test_a_histogram_is_named_with_the_edge_at_which_the_arms_differ() -> None:
+    final = moments(SLOW)[-1].status
+    metrics = {metric.name: metric for metric in final.analysis.metrics} if final.analysis else {}
+    latency = Compared.of(metrics["latency"])
+    assert latency.name == "latency above 0.05"
+    assert latency.candidate == f"{float((metrics['latency'].rates.candidate or '').removesuffix('%')):.1f} %"
+    assert latency.margin == "10.0 %"
+    assert Compared.of(metrics["accuracy"]).name == "accuracy"
+
+
+def test_the_metrics_of_the_demo_weigh_the_same() -> None:
+    """`Weighed` takes a plain mean, as status does not say what metrics weigh."""
+    for scene in SCENES:
+        asked = ModelRolloutSpec.model_validate(rollout(scene.name)["spec"])
+        assert {metric.weight for metric in asked.analysis.metrics if metric.role.gating} == {1}
+
+
+def weighed(*metrics: tuple[str, str, str], counted: int = 1) -> Weighed | None:
+    """What is read of metrics, each with its verdict, its evidence for worse and that for not worse."""
+    analysis = {
+        "alpha": "0.05",
+        "calibration": "none",
+        "frozen": "0",
+        "startedAt": "2026-01-01T00:00:00Z",
+        "metrics": [
+            {
+                "name": f"m{place}",
+                "role": "Guardrail",
+                "verdict": verdict,
+                "evidence": {"worse": worse, "notWorse": not_worse, "needed": "20"},
+            }
+            for place, (verdict, worse, not_worse) in enumerate(metrics)
+        ],
+    }
+    return Weighed.of(ModelRolloutStatus.model_validate({"window": {"counted": counted}, "analysis": analysis}))
+
+
 def test_evidence_that_decides_is_the_mean_of_worse_and_the_least_of_not_worse() -> None:
-    metrics = [{"worse": "40", "notWorse": "2"}, {"worse": ">1000000", "notWorse": "0.5"}]
-    status = ModelRolloutStatus.model_validate(
-        {
-            "window": {"counted": 1},
-            "analysis": {
-                "alpha": "0.05",
-                "calibration": "none",
-                "frozen": "0",
-                "startedAt": "2026-01-01T00:00:00Z",
-                "metrics": [
-                    {
-                        "name": f"m{place}",
-                        "role": "Guardrail",
-                        "verdict": "Undecided",
-                        "evidence": {**each, "needed": "20"},
-                    }
-                    for place, each in enumerate(metrics)
-                ],
-            },
-        }
-    )
-    assert Weighed.of(status) == Weighed(worse=500_020.0, not_worse=0.5, needed=20.0)
-    assert Weighed.of(status.model_copy(update={"window": status.window.model_copy(update={"counted": 0})})) is None
+    metrics = ("Undecided", "40", "2"), ("Undecided", ">1000000", "0.5")
+    assert weighed(*metrics) == Weighed(worse=500_020.0, not_worse=0.5, needed=20.0)
+    assert weighed(*metrics, counted=0) is None
+
+
+def test_evidence_on_which_nothing_may_rest_speaks_for_nothing() -> None:
+    assert weighed(("Undecided", "3", "2"), ("Invalid", "1000", "0.5")) == Weighed(2.0, not_worse=0.5, needed=20.0)
 
 
 def test_the_table_says_what_was_decided_and_what_it_cost(endings: tuple[Moment, ...]) -> None:
     rows = [report.row(scene, moment) for scene, moment in zip(PLAYED, endings, strict=True)]
-    assert [len(row) for row in rows] == [len(report.HEADINGS)] * 3
-    wrong, broken, good = (dict(zip(report.HEADINGS, row, strict=True)) for row in rows)
+    assert [len(row) for row in rows] == [len(report.HEADINGS)] * len(PLAYED)
+    wrong, broken, _, good = (dict(zip(report.HEADINGS, row, strict=True)) for row in rows)
     assert (wrong["model"], wrong["expected"], wrong["decided"]) == ("wrong", "RolledBack", "✓ RolledBack")
     assert (wrong["met"], wrong["wrong"], wrong["failed"], wrong[OTHERS]) == ("400", "66", "0", "0")
     assert (broken["met"], broken["wrong"], broken["failed"], broken[OTHERS]) == ("190", "7", "52", "0")
-    assert (good["decided"], good["judged"]) == ("✓ Promoted", f"{endings[2].judged}")
+    assert (good["decided"], good["judged"]) == ("✓ Promoted", f"{endings[-1].judged}")
     over = endings[0].ending
     assert over is not None
     assert wrong["seconds"] == f"{(over.finished_at - over.started_at).total_seconds():.0f}"
@@ -239,13 +288,13 @@ def test_users_are_counted_from_the_beginning_of_the_scene() -> None:
 
 
 def test_success_is_every_scene_ending_as_expected(endings: tuple[Moment, ...]) -> None:
-    wrong, broken, good = endings
+    *others, good = endings
     assert report.exit_code(PLAYED, endings) == 0
-    assert report.exit_code(PLAYED, [wrong, broken]) == 1
-    assert report.exit_code(PLAYED, [wrong, broken, replace(good, scene=replace(GOOD, expected="RolledBack"))]) == 1
-    assert report.exit_code(PLAYED, [wrong, broken, moments(GOOD)[-2]]) == 1
+    assert report.exit_code(PLAYED, others) == 1
+    assert report.exit_code(PLAYED, [*others, replace(good, scene=replace(GOOD, expected="RolledBack"))]) == 1
+    assert report.exit_code(PLAYED, [*others, moments(GOOD)[-2]]) == 1
     assert report.exit_code(PLAYED, []) == 1
-    assert report.exit_code([WRONG], [wrong]) == 0
+    assert report.exit_code([WRONG], others[:1]) == 0
 
 
 def test_a_scene_without_a_decision_says_where_it_stood_and_where_to_look() -> None:

@@ -1,4 +1,4 @@
-"""Boot a cluster, install the operator, and let three candidates try to take over, live.
+"""Boot a cluster, install the operator, and let candidates try to take over, live.
 
 Ends with a table of what was decided; the exit code is 0 if that is what had to be decided. Without a terminal, with
 NO_COLOR or with CI in the environment it prints lines instead of drawing a screen.

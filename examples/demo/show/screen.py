@@ -49,7 +49,7 @@ def draw(moment: Moment, *, scenes: Sequence[Scene], endings: Sequence[Moment]) 
     title = f"ModelRollout: {moment.scene.candidate} wants to take over"
     over = {each.scene.name: each for each in endings}
     parts = [_programme(moment, scenes, over), Text(), _place(moment), _weights(moment), Text()]
-    parts += [_users(moment), Text(), _metrics(moment), _evidence(moment), _outlook(moment), Text(), _message(moment)]
+    parts += [_users(moment), Text(), _metrics(moment), _evidence(moment), _outlook(moment), _message(moment)]
     return Panel(Group(*parts), title=title, title_align="left", padding=(0, 1))
 
 

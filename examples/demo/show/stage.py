@@ -70,7 +70,7 @@ def _clear(kubectl: Kubectl) -> None:
 
 
 def _serve(kubectl: Kubectl) -> None:
-    say(f"Serving four versions of a classifier behind a Gateway: kubectl apply -k {_DEMO}/manifests/gateway")
+    say(f"Serving seven versions of a classifier behind a Gateway: kubectl apply -k {_DEMO}/manifests/gateway")
     _apply(kubectl, f"{_DEMO}/manifests/gateway")
     names = kubectl.run("-n", NAMESPACE, "get", "deployments", "-o", "jsonpath={.items[*].metadata.name}").split()
     for name in names:
