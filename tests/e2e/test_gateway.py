@@ -18,7 +18,7 @@ def test_good_model_takes_over_and_no_request_fails(scene: Scene) -> None:
     before = {version: scene.pod_uids(version) for version in ("v1", "good")}
     with scene.client(rate=50, connections="keepalive") as client:
         scene.apply(rollout("good"))
-        scene.kubectl("wait", "mro/digits", "--for=condition=Promoted", "--timeout=170s")
+        scene.wait_for_condition("Promoted")
         scene.wait_for_phase("Idle")
         counted = client.stop()
     assert counted["failed_requests"] == 0, counted["failures"]
@@ -55,9 +55,9 @@ def test_weights_are_what_clients_see_and_deletion_returns_them(scene: Scene, we
 def test_bad_model_is_taken_back_and_remembered(scene: Scene, candidate: str) -> None:
     scene.deploy(v1=1, **{candidate: 1})
     scene.apply(route(scene, "v1", candidate))
-    with scene.client(rate=50, connections="keepalive") as client:
+    with scene.client(rate=80, connections="keepalive") as client:
         scene.apply(rollout(candidate))
-        scene.kubectl("wait", "mro/digits", "--for=condition=RolledBack", "--timeout=170s")
+        scene.wait_for_condition("RolledBack")
         counted = client.stop()
     status = scene.status
     assert status["phase"] == "RolledBack"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.scene import PORT, Scene, rollout, service
+from tests.e2e.scene import LONG, PORT, Scene, rollout, service
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -20,13 +20,13 @@ def test_good_model_takes_over_and_no_request_fails(scene: Scene) -> None:
         scene.apply(spec)
         scene.wait_for_weight(25)
         assert scene.get("deployment", "digits-good")["spec"]["replicas"] == 1
-        scene.wait_for_phase("AwaitingApproval")
+        scene.wait_for_phase("AwaitingApproval", seconds=LONG)
         assert scene.status["traffic"]["reachableWeight"] == "50.0"
         shares = scene.shares(ENOUGH, connections="new", target=target)
         assert shares["good"] == pytest.approx(50, abs=4)
         candidates = scene.pod_uids("good")
         scene.ask("promote")
-        scene.kubectl("wait", "mro/digits", "--for=condition=Promoted", "--timeout=120s")
+        scene.wait_for_condition("Promoted")
         counted = client.stop()
     assert counted["failed_requests"] == 0, counted["failures"]
     assert scene.pod_uids("v1") == before
@@ -45,7 +45,7 @@ def test_bad_model_is_taken_back_by_one_write_and_no_pod_ends(scene: Scene) -> N
     spec = rollout("wrong", traffic={"service": {"name": "digits"}}, strategy={"steps": [25, 50]})
     with scene.client(rate=50, connections="new", target=target) as client:
         scene.apply(spec)
-        scene.kubectl("wait", "mro/digits", "--for=condition=RolledBack", "--timeout=170s")
+        scene.wait_for_condition("RolledBack")
         counted = client.stop()
     assert counted["failed_requests"] == 0, counted["failures"]
     assert scene.get("service", "digits")["spec"]["selector"] == {"app": "digits", "version": "v1"}
