@@ -181,7 +181,11 @@ def model(version: str, replicas: int, *, lookup_ms: int = 0) -> tuple[Json, Jso
         "imagePullPolicy": "IfNotPresent",
         "env": [{"name": "MODEL_VERSION", "value": version}, {"name": "MODEL_LOOKUP_MS", "value": str(lookup_ms)}],
         "ports": [{"containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": PORT}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/v2/health/ready", "port": PORT},
+            "periodSeconds": 1,
+            "timeoutSeconds": 3,
+        },
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "3"]}}},
         "resources": {"requests": {"cpu": "10m", "memory": "100Mi"}},
     }
