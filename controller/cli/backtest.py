@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         report = _judged(arguments)
     except (OSError, ValueError) as error:
-        return _failed(f"{arguments.file}: {reason(error)}")
+        return _failed("\n".join(f"{arguments.file}: {line}" for line in reason(error).splitlines()))
     except (PastError, SourceError) as error:
         return _failed(str(error))
     if not any(each.judged for each in report.past.epochs):

@@ -6,6 +6,7 @@ parsed arguments to the exit code.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from typing import Final, NoReturn, cast
 __all__ = ["COMMANDS", "Command", "main"]
 
 _USAGE_ERROR_EXIT: Final = 1
+_UNREAD_EXIT: Final = 1
+_INTERRUPTED_EXIT: Final = 130
+"""128 + the number of the signal, as shells have it."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,21 @@ def main(
         program: name in the usage text.
 
     Returns:
-        The exit code.
+        The exit code; 130 after an interrupt, 1 where nobody reads the output to its end.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = _parser(words, commands, program).parse_args(words)
-    return cast("Callable[[argparse.Namespace], int]", arguments.run)(arguments)
+    try:
+        code = cast("Callable[[argparse.Namespace], int]", arguments.run)(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return _INTERRUPTED_EXIT
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, or Python complains about it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD_EXIT
+    return code
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from controller.api.scalars import parse_duration
 
-__all__ = ["below_one", "count", "duration", "named", "not_negative", "number", "positive", "share", "whole"]
+__all__ = ["below_one", "count", "duration", "named", "not_negative", "number", "pods", "positive", "share", "whole"]
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def share(text: str) -> float:
 
 def positive(text: str) -> float:
     """A number above 0."""
-    return number(text, "a number above 0", lambda number: 0.0 < number <= 1e9)
+    return number(text, "a number above 0 and at most 1e9", lambda number: 0.0 < number <= 1e9)
 
 
 def not_negative(text: str) -> float:
@@ -58,6 +58,11 @@ def below_one(text: str) -> float:
 def count(text: str) -> int:
     """A whole number of at least 1."""
     return int(number(text, "a whole number above 0", lambda number: number >= 1.0 and number == int(number)))
+
+
+def pods(text: str) -> int:
+    """A number of pods."""
+    return int(number(text, "a whole number from 1 to 1000", lambda number: 1.0 <= number <= 1e3 and number % 1 == 0))
 
 
 def whole(text: str) -> int:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from controller.api.names import EPOCH_LABEL, RECORD_KIND, ROLLOUT_LABEL
 from controller.api.record import RolloutRecordSpec
+from controller.cli.problems import problems
 from controller.judge import Case
 from controller.plan.evidence import judged_counts, start_trial
 from controller.plan.validity import circumstances
@@ -94,9 +95,7 @@ def _page(item: Json) -> RolloutRecordSpec:
     try:
         return RolloutRecordSpec.model_validate(item.get("spec"))
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-        lines = (f"{name}: {'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}" for each in problems)
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError("\n".join(problems(error, root=f"{name}: spec"))) from None
 
 
 def _require_one_epoch(pages: list[RolloutRecordSpec]) -> None:

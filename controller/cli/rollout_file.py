@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from controller.api.names import ROLLOUT_KIND
 from controller.api.spec import ModelRolloutSpec
+from controller.cli.problems import problems
 
 __all__ = ["RolloutFile", "read_rollout", "reason"]
 
@@ -39,9 +40,7 @@ def read_rollout(text: str) -> RolloutFile:
     try:
         spec = ModelRolloutSpec.model_validate(found[0].get("spec"))
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-        lines = (f"{'.'.join(map(str, ('spec', *each['loc'])))}: {each['msg']}" for each in problems)
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError("\n".join(problems(error, root="spec"))) from None
     metadata = found[0].get("metadata")
     names = metadata if isinstance(metadata, dict) else {}
     namespace = names.get("namespace")

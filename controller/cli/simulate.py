@@ -5,6 +5,7 @@ Exit code 0, whatever came out; 1 when the file or an option cannot be used.
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from controller.api.verdicts import Kind
-from controller.cli.options import below_one, count, named, not_negative, number, positive, whole
+from controller.cli.options import below_one, count, named, not_negative, number, pods, positive, whole
 from controller.cli.rollout_file import read_rollout, reason
 from controller.cli.scenarios import ASSUMED_LEVELS, Scenario, TrafficOptions, left_out, scenarios
 from controller.cli.simulation import Outcomes, simulate
@@ -88,8 +89,8 @@ def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
         help="what the candidate does to the level: +0.02, -0.01 or x3; default: a set of scenarios",
     )
     option("--onset", type=whole, default=0, help="window in which the effect begins; default: 0")
-    option("--stable-pods", type=count, default=model.stable_pods, help="default: %(default)s")
-    option("--candidate-pods", type=count, default=model.candidate_pods, help="default: %(default)s")
+    option("--stable-pods", type=pods, default=model.stable_pods, help="default: %(default)s")
+    option("--candidate-pods", type=pods, default=model.candidate_pods, help="default: %(default)s")
     option(
         "--intraclass", type=below_one, default=0.0, help="correlation of a pod's requests within a window; default: 0"
     )
@@ -170,9 +171,15 @@ def _in_parallel(parts: Mapping[Key, Part], *, jobs: int) -> Iterator[tuple[Key,
     if jobs == 1:
         yield from ((key, _run_part(part)) for key, part in parts.items())
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # An interrupt ends the processes at once, and what has not begun does not begin.
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+    )
+    try:
         futures = {pool.submit(_run_part, part): key for key, part in parts.items()}
         yield from ((futures[future], future.result()) for future in as_completed(futures))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _run_part(part: Part) -> Outcomes:

@@ -165,8 +165,8 @@ BAD_PAGES: dict[str, tuple[Callable[[list[Json]], list[Json]], str]] = {
     "another kind": (lambda pages: [*pages, {"kind": "Pod"}], "expected objects of kind RolloutRecord, found Pod"),
     "no object": (lambda pages: [*pages, "text"], "expected objects of kind RolloutRecord, found text"),
     "unresolved metric": (unresolved_metric, "expected every metric of the analysis, found none for accuracy"),
-    "a field missing": (garbled, "mro-1-0: spec.rolloutUid: Field required"),
-    "a field wrong": (garbled, "mro-1-0: spec.windows.0.weight: Input should be less than or equal to 100"),
+    "a field missing": (garbled, "mro-1-0: spec.rolloutUid: expected this key, found none"),
+    "a field wrong": (garbled, "mro-1-0: spec.windows.0.weight: expected less than or equal to 100, found"),
 }
 
 

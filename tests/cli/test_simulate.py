@@ -117,7 +117,9 @@ def test_progress_is_shown_on_a_terminal(tmp_path, capsys, monkeypatch):
     [
         ((SPEC, "Deployment"), (), "expected one object of kind ModelRollout, found 0 among: Deployment"),
         ((None, "ModelRollout"), (), "spec: "),
-        ((SPEC | {"analysis": {}}, "ModelRollout"), (), "spec.analysis.metrics: Field required"),
+        ((SPEC | {"analysis": {}}, "ModelRollout"), (), "spec.analysis.metrics: expected this key, found none"),
+        ((SPEC | {"analysis": 3}, "ModelRollout"), (), "spec.analysis: expected an object, found 3"),
+        ((SPEC | {"analysis": {"metrics": []}}, "ModelRollout"), (), "metrics: expected at least 1 entry, found 0"),
         ((SPEC,), ("--rate", "acuracy=0.1"), "--rate: expected one of the metrics accuracy, errors, found acuracy"),
         ((SPEC,), ("--rate", "1.5"), "--rate: expected a level of errors above 0 and below 1, found 1.5"),
         ((SPEC,), ("--effect", "x=x2"), "--effect: expected one of the metrics accuracy, errors, found x"),
@@ -150,12 +152,13 @@ def test_what_cannot_be_read_is_said(tmp_path, capsys, content, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--rate", "errors=0"), "expected a number above 0, found '0'"),
+        (("--rate", "errors=0"), "expected a number above 0 and at most 1e9, found '0'"),
         (("--effect", "errors=0.1"), "expected a change such as +0.02, -0.01 or x3, found '0.1'"),
         (("--effect", "errors=xx"), "expected a change such as +0.02, -0.01 or x3, found 'x'"),
         (("--runs", "0"), "expected a whole number above 0, found '0'"),
+        (("--stable-pods", "1001"), "expected a whole number from 1 to 1000, found '1001'"),
         (("--season", "1"), "expected a number of at least 0 and below 1, found '1'"),
-        (("--requests", "errors=nan"), "expected a number above 0, found 'nan'"),
+        (("--requests", "errors=nan"), "expected a number above 0 and at most 1e9, found 'nan'"),
     ],
 )
 def test_options_say_what_they_expect(tmp_path, capsys, words, message):
