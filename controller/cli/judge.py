@@ -119,7 +119,7 @@ def _doubts(trial: Trial) -> Iterator[str]:
 def _metric_lines(evidence: Evidence) -> Iterator[str]:
     test = evidence.test
     yield f"{test.name}: {test.role}, margin {test.margin:g}: {evidence.verdict}"
-    if test.margin == 0.0 and test.role.gating:
+    if test.margin == 0.0 and test.role.gating and test.kind is not Kind.MEAN:
         yield "  at margin 0 nothing can be shown to be not worse: a promotion needs a margin above 0"
 
 

@@ -169,7 +169,8 @@ def test_a_relative_margin_needs_history(tmp_path, capsys):
     ("content", "message"),
     [
         (b'{"alpha": "0.05",\n "metrics": [}', "line 2, column 14: expected JSON, found expecting value"),
-        (b"[]", "the file: expected a valid dictionary"),
+        (b"[]", "the file: expected an object, found []"),
+        (b"[" + b"9" * 5_000 + b"]", "found a number with thousands of digits"),
         (b"", "line 1, column 1: expected JSON"),
         (b"\xff\xfe{}", "expected text in UTF-8, found the byte 0xff at 0"),
         (b"[" * 200_000, "nested too deeply"),

@@ -244,3 +244,46 @@ def test_design_effect_divides_counts_and_leaves_requests() -> None:
     exposed = {name: each.exposures.stable for name, each in window.items() if each is not None}
     assert shown == {"a": "4.5/45", "b": "4.5/45", "c": "5", "d": "90/9"}
     assert exposed == {"a": 90, "b": 90, "c": 10, "d": 9}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            metric("distribution", [({"buckets": [9, 1]}, {"buckets": [9, 1]}), ({"buckets": [9]}, {"buckets": [9]})]),
+            "metrics[0]: windows[1]: expected 2 classes as before, found 1",
+        ),
+        (
+            metric("distribution", [({"buckets": [9]}, {"buckets": [9]})], history={"buckets": [9, 1]}),
+            "metrics[0]: windows[0]: expected 2 classes as before, found 1",
+        ),
+        (
+            metric("ratio", [({"total": 1e16, "bad": 0}, {"total": 1, "bad": 0})]),
+            "metrics[0].windows[0].stable.total: expected less than or equal to 1000000000000000, found 1e+16",
+        ),
+        (
+            metric("ratio", [({"pods": []}, {"total": 1, "bad": 0})]),
+            "metrics[0].windows[0].stable.pods: expected at least 1 entry, found none",
+        ),
+        (metric("ratio", [], weight="1e-9"), "metrics[0].weight: expected greater than or equal to 0.000001"),
+    ],
+)
+def test_what_is_wrong_with_an_entry_is_said_with_its_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: Json, message: str
+) -> None:
+    assert message in refused(capsys, tmp_path, content)
+
+
+def test_a_margin_of_0_keeps_all_kinds_but_means_from_a_promotion(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The t-mixture needs no room between the arms to show that the candidate's mean is below stable's."""
+    path, note = tmp_path / "windows.json", "at margin 0 nothing can be shown to be not worse"
+    better = [({"count": 100, "sum": 100.0 + i % 3}, {"count": 10, "sum": 5.0 + i % 2}) for i in range(20)]
+    path.write_text(json.dumps({"metrics": [metric("mean", better)]}))
+    assert main(["judge", str(path)]) == 0
+    assert note not in capsys.readouterr().out
+
+    path.write_text(json.dumps({"metrics": [metric("ratio", [({"total": 9, "bad": 9}, {"total": 9, "bad": 0})])]}))
+    assert main(["judge", str(path)]) == 3
+    assert note in capsys.readouterr().out

@@ -31,7 +31,8 @@ def decimal(value: object) -> Decimal:
 Number = Annotated[Decimal, BeforeValidator(decimal)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Factor = Annotated[Number, Field(ge=0, le=1000)]
-_Count = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_Count = Annotated[float, Field(strict=True, ge=0, le=1e15, allow_inf_nan=False)]
+"""More than that are not whole numbers any more, and their sums and products may not be finite."""
 _Sum = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 

@@ -10,8 +10,8 @@ from controller.api.kinds import Better, Bounds
 from controller.api.model import ApiModel
 from controller.api.verdicts import Role
 from controller.judge._margin import resolve_margin, resolve_mean_margin, resolve_rate_margin
-from controller.judge._process import ArmLike, MetricTest, Window, WindowLike
-from controller.judge.kinds.buckets import BucketArm
+from controller.judge._process import ArmLike, MetricTest, Window, WindowLike, window_of
+from controller.judge.kinds.buckets import BucketArm, aligned
 from controller.judge.kinds.distribution import DistributionTest
 from controller.judge.kinds.histogram import HistogramTest
 from controller.judge.kinds.mean_process import MeanTest
@@ -75,7 +75,7 @@ class _Metric(ApiModel, Generic[Entry]):
     role: Role = Role.GUARDRAIL
     margin: _Margin | None = None
     history: Entry | None = None
-    weight: Annotated[Number, Field(gt=0)] = Decimal(1)
+    weight: Annotated[Number, Field(ge=Decimal("1e-6"), le=Decimal("1e6"))] = Decimal(1)
     superiority: Literal["Reported", "Required"] = "Reported"
     threshold: Number | None = None
     min_requests: Annotated[int, Field(strict=True, ge=0)] = 0
@@ -192,6 +192,14 @@ class MeanMetric(_Metric[Values]):
 
 
 class _BucketMetric(_Metric[BucketCounts]):
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        classes = None if self.history is None or self.history.edges else len(self.history.buckets)
+        for number, window in enumerate(self.judged(Calibration())):
+            if window is not None:
+                classes = _compared(window_of(window, BucketArm), classes, number)
+        return self
+
     def arm(self, entry: BucketCounts, design_effect: float) -> BucketArm:
         """Deflated requests per bucket."""
         counts = tuple(count / design_effect for count in entry.buckets)
@@ -202,6 +210,24 @@ class _BucketMetric(_Metric[BucketCounts]):
 
     def _points(self, calibration: Calibration) -> float:
         return max(resolve_margin(*self._tolerated, None), float(calibration.noise_floor))
+
+
+def _compared(window: Window[BucketArm], classes: int | None, number: int) -> int | None:
+    """The number of classes, once the arms and the windows before agree on it.
+
+    Raises:
+        ValueError: they do not, or have no edge in common.
+    """
+    try:
+        aligned(window)
+    except ValueError as error:
+        msg = f"windows[{number}]: {error}"
+        raise ValueError(msg) from None
+    found = None if window.stable.edges else len(window.stable.counts)
+    if classes is not None and found not in (None, classes):
+        msg = f"windows[{number}]: expected {classes} classes as before, found {found}"
+        raise ValueError(msg)
+    return classes if found is None else found
 
 
 class HistogramMetric(_BucketMetric):

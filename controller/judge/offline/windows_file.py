@@ -1,6 +1,7 @@
 """The JSON file of windows that the judge reads offline: its checks, its errors, and the case that it is."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from itertools import zip_longest
@@ -29,6 +30,7 @@ __all__ = ["read_windows_file"]
 _KINDS: Final = tuple(kind.value for kind in Kind if kind is not Kind.QUERY)
 _TAGS: Final = frozenset({*_KINDS, "arm", "pods"})
 """Which form was taken is no part of the place of a mistake."""
+_DECIMAL: Final = re.compile(r"Decimal\('([^']*)'\)")
 
 
 def read_windows_file(text: str) -> Case:
@@ -43,13 +45,16 @@ def read_windows_file(text: str) -> Case:
     except json.JSONDecodeError as error:
         msg = f"line {error.lineno}, column {error.colno}: expected JSON, found {error.msg.lower()}"
         raise ValueError(msg) from error
+    except ValueError as error:
+        msg = "expected a file of windows, found a number with thousands of digits"
+        raise ValueError(msg) from error
     except RecursionError as error:
         msg = "expected a file of windows, found JSON nested too deeply"
         raise ValueError(msg) from error
     try:
         return _File.model_validate(content).case()
     except ValidationError as error:
-        raise ValueError("\n".join(_explain(problem) for problem in error.errors())) from error
+        raise ValueError("\n".join(_explain(problem) for problem in error.errors() if not _implied(problem))) from error
 
 
 def _kind(content: object) -> str:
@@ -102,21 +107,34 @@ def _place(keys: tuple[int | str, ...]) -> Iterator[str]:
             yield f"[{key}]" if isinstance(key, int) else f".{key}"
 
 
+def _implied(problem: ErrorDetails) -> bool:
+    """Whether a list is called too short only because its entries are wrong, which is said of them."""
+    return problem["type"] == "too_short" and bool(problem["input"])
+
+
 def _explain(problem: ErrorDetails) -> str:
-    where = "".join(_place(problem["loc"])).lstrip(".") or "the file"
     found = json.dumps(problem["input"], default=str)
     found = found if len(found) <= 60 else f"{found[:57]}..."
+    where = "".join(_place(problem["loc"])).lstrip(".") or "the file"
+    return f"{where}: {_expected(problem, found)}"
+
+
+def _expected(problem: ErrorDetails, found: str) -> str:
+    text = f"expected an object, found {found}"
     match problem["type"]:
         case "union_tag_invalid":
             kinds = " or ".join(f"'{kind}'" for kind in _KINDS)
-            return f"{where}: expected the kind {kinds}, found '{problem['ctx']['tag']}'"
+            text = f"expected the kind {kinds}, found '{problem['ctx']['tag']}'"
         case "extra_forbidden":
-            return f"{where}: expected no such key, found {found}; remove it or correct its name"
+            text = f"expected no such key, found {found}; remove it or correct its name"
         case "missing":
-            return f"{where}: expected this key, found none"
+            text = "expected this key, found none"
+        case "too_short":
+            text = f"expected at least {problem['ctx']['min_length']} entry, found none"
         case "value_error":
             message = problem["msg"].removeprefix("Value error, ")
-            return f"{where}: {message}" if "found" in message else f"{where}: {message}, found {found}"
-        case _:
-            message = problem["msg"].replace("Input should be", "expected")
-            return f"{where}: {message}, found {found}"
+            text = message if "found" in message else f"{message}, found {found}"
+        case kind if kind not in ("model_type", "model_attributes_type", "dict_type"):
+            limit = _DECIMAL.sub(r"\1", problem["msg"])
+            text = f"{limit.replace('Input should be', 'expected')}, found {found}"
+    return text
