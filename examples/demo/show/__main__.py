@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         + ")",
     )
     root.add_argument(
-        "--limit", type=float, default=600.0, metavar="SECONDS", help="longest that a scene may take (default: 600)"
+        "--limit", type=float, default=900.0, metavar="SECONDS", help="longest that a scene may take (default: 900)"
     )
     return root
 

@@ -52,11 +52,11 @@ SCENES: Final = (
     Scene("wrong", "10 points less accurate, and not one error", "RolledBack"),
     Scene("broken", "answers 500 to 30 % of its requests", "RolledBack"),
     Scene("slow", "equally good answers, 30 % later", "RolledBack"),
-    Scene("good", "better than the one that serves", "Promoted"),
-    Scene("same", "the one that serves, under another name", "Promoted", usual=False),
     Scene("weaker", "4 points less accurate, where 2 are tolerated", "RolledBack", usual=False),
+    Scene("same", "the one that serves, under another name", "Promoted", usual=False),
+    Scene("good", "better than the one that serves", "Promoted"),
 )
-"""In the order in which they are played."""
+"""In the order in which they are played. Who is promoted comes last: the others would be compared with it."""
 
 
 @dataclass(frozen=True, slots=True)
