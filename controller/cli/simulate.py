@@ -40,7 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("file", metavar="SPEC.yaml", type=Path, help="a ModelRollout, as for kubectl apply")
     _add_traffic_options(parser)
-    parser.add_argument("--windows", type=count, help="windows after which a run ends; default: the deadline")
+    parser.add_argument("--windows", type=count, help="when a run ends; default, and at the latest: the deadline")
     parser.add_argument("--runs", type=count, default=1000, help="runs per scenario; default: %(default)s")
     parser.add_argument("--seed", type=whole, default=1, help="the same seed gives the same runs; default: %(default)s")
     parser.add_argument("--attempt", type=count, default=1, help="epoch of the same pair of models; default: 1")
