@@ -149,14 +149,24 @@ class _Stretch:
         if not selector:
             return ()
         found = self._range(parse_selector(selector).narrowed(*arms.matchers(ArmName.STABLE)), keep)
-        return tuple(each for each in found if arms.arm(each.labels) is ArmName.STABLE)
+        own = (each for each in found if arms.arm(each.labels) is ArmName.STABLE)
+        return tuple(own) if not isinstance(arms, PodArms) else tuple(filter(self._of_this_revision, own))
+
+    def _of_this_revision(self, series: Series) -> bool:
+        """Whether the pod is of a ReplicaSet that still has pods.
+
+        An earlier template was another model, whose noise and level say nothing of this one.
+        """
+        live = {_replica_set(pod.name) for pod in self._question.stable_pods}
+        return not live or _replica_set(series.labels.get(self._question.labels.pod, "")) in live
 
     def _up(self, arms: Arms) -> tuple[Series, ...]:
         """When pods were scraped with success: a counter that then has no series has counted nothing yet."""
         if not isinstance(arms, PodArms):
             return ()
         found = self._range(_UP.narrowed(*arms.matchers(ArmName.STABLE)), is_count)
-        return tuple(replace(each, samples=tuple(s for s in each.samples if s[1] == 1)) for each in found)
+        own = filter(self._of_this_revision, found)
+        return tuple(replace(each, samples=tuple(s for s in each.samples if s[1] == 1)) for each in own)
 
     def _range(self, narrowed: str, keep: Accepts) -> tuple[Series, ...]:
         if (narrowed, keep) not in self._known:
@@ -208,6 +218,11 @@ class _Interval:
                 before = bisect_right(each.samples, self.edges.start, key=_time) - 1
                 end = bisect_right(each.samples, self.edges.end, key=_time)
                 yield replace(each, samples=each.samples[max(0, before) : end])
+
+
+def _replica_set(pod: str) -> str:
+    """The name of a Deployment's pod without its random end."""
+    return pod.rpartition("-")[0]
 
 
 def _time(sample: tuple[float, float]) -> float:

@@ -15,12 +15,14 @@ from controller.observe.evidence import MetricQuestion, PrometheusEvidence, Ques
 from controller.observe.history import MOST_QUERIES
 from controller.observe.prometheus import PrometheusServer, SourceError
 from controller.plan.calibration import StableHistory
+from controller.plan.world import Pod
 from tests.observe.faulty import FaultyServer, body, faulty_server, matrix
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SCRAPE = 15.0
 INTERVAL = timedelta(seconds=60)
 POD_A, POD_B = "fraud-7c5ddbdf54-bbbbb", "fraud-7c5ddbdf54-ccccc"
+LIVE = Pod(name=POD_A, uid="a", ready=True, ready_at=END - timedelta(days=1))
 
 ACCURACY = MetricQuestion("accuracy", 'wrong_total{kind="any"}', "answers_total", allow_absent=False)
 COST = MetricQuestion("cost", "cost_sum", "cost_count", allow_absent=True, kind=Kind.MEAN)
@@ -258,6 +260,17 @@ def test_pods_of_others_do_not_take_part(storage: Storage) -> None:
 
     assert found.intervals[-1] is not None
     assert set(found.intervals[-1]) == {POD_A, POD_B}
+
+
+def test_pods_of_an_earlier_template_do_not_take_part(storage: Storage) -> None:
+    two_pods(storage)
+    asked = replace(question(ACCURACY), stable_pods=(LIVE,))
+    before = history(storage, asked)
+    earlier = "fraud-5d4f8c9b7d-bbbbb"
+    storage.add("answers_total", earlier, growing(60))
+    storage.add("wrong_total", earlier, growing(60), kind="any")
+    storage.up(earlier)
+    assert history(storage, asked) == before
 
 
 def test_arms_by_label_have_the_pods_of_their_series(storage: Storage) -> None:
