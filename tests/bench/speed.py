@@ -27,7 +27,9 @@ from unittest import mock
 import numpy as np
 
 from controller.api.verdicts import Advance, Role
-from controller.judge import Arm, Case, Evidence, History, RatioTest, Trial, Window, _interval, _mixture, _ratio
+from controller.judge import Arm, Case, Evidence, History, RatioTest, Trial, Window, _mixture
+from controller.judge.kinds import interval as _interval
+from controller.judge.kinds import ratio as _ratio
 
 STEPS = (5, 10, 25, 50)
 METRICS, REPLAYED_METRICS, REPLAYED_WINDOWS = 10, 5, 500
