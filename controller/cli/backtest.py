@@ -16,12 +16,12 @@ from controller.api.spec import ModelRolloutSpec
 from controller.cli.backtest_report import Report, as_json, as_text
 from controller.cli.options import duration, whole
 from controller.cli.past import Asked, JudgedWindow, Past, PastError
-from controller.cli.rollout_file import RolloutFile, read_rollout, reason
+from controller.cli.problems import reason, refuse
+from controller.cli.rollout_file import RolloutFile, read_rollout
 from controller.observe.prometheus import PrometheusServer, SourceError
 
 __all__ = ["add_parser"]
 
-_ERROR_EXIT: Final = 1
 _SCRAPE: Final = timedelta(seconds=15)
 _MOST_WINDOWS: Final = 20_000
 
@@ -70,19 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         report = _judged(arguments)
     except (OSError, ValueError) as error:
-        return _failed("\n".join(f"{arguments.file}: {line}" for line in reason(error).splitlines()))
+        return refuse(reason(error), file=arguments.file)
     except (PastError, SourceError) as error:
-        return _failed(str(error))
+        return refuse(str(error))
     if not any(each.judged for each in report.past.epochs):
-        return _failed(_nothing_judged(report))
+        return refuse(_nothing_judged(report))
     sys.stdout.write(_FORMATS[arguments.output](report))
     return 0
-
-
-def _failed(message: str) -> int:
-    for line in message.splitlines():
-        sys.stderr.write(f"error: {line}\n")
-    return _ERROR_EXIT
 
 
 def _judged(arguments: argparse.Namespace) -> Report:

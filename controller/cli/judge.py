@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.api.verdicts import Kind, Verdict
+from controller.cli.problems import reason, refuse
 from controller.cli.record_file import looks_like_record, read_record
 from controller.judge import Case, Evidence, Replay, Trace, Trial, read_windows_file
 
@@ -21,7 +22,6 @@ EXIT_CODES: Final[Mapping[Verdict, int]] = {Verdict.NOT_WORSE: 0, Verdict.WORSE:
 """By verdict; 3 for the others. 1 is an error."""
 
 _UNDECIDED_EXIT: Final = 3
-_ERROR_EXIT: Final = 1
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,9 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         replay = _read(path).replay()
     except (OSError, ValueError) as error:
-        for line in _reason(error).splitlines():
-            sys.stderr.write(f"error: {path}: {line}\n")
-        return _ERROR_EXIT
+        return refuse(reason(error), file=path)
     sys.stdout.write(_FORMATS[arguments.output](replay))
     return EXIT_CODES.get(replay.verdict, _UNDECIDED_EXIT)
 
@@ -55,14 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _read(path: Path) -> Case:
     text = path.read_text(encoding="utf-8")
     return read_record(text) if looks_like_record(text) else read_windows_file(text)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError):
-        return f"expected a file that can be read, found: {error.strerror}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"expected text in UTF-8, found the byte {error.object[error.start]:#04x} at {error.start}"
-    return str(error)
 
 
 def _as_json(replay: Replay) -> str:

@@ -8,7 +8,19 @@ from typing import TypeVar
 
 from controller.api.scalars import parse_duration
 
-__all__ = ["below_one", "count", "duration", "named", "not_negative", "number", "pods", "positive", "share", "whole"]
+__all__ = [
+    "add_per_metric",
+    "below_one",
+    "count",
+    "duration",
+    "named",
+    "not_negative",
+    "number",
+    "pods",
+    "positive",
+    "share",
+    "whole",
+]
 
 T = TypeVar("T")
 
@@ -21,6 +33,13 @@ def named(value: Callable[[str], T]) -> Callable[[str], tuple[str, T]]:
         return name, value(rest)
 
     return parse
+
+
+def add_per_metric(
+    group: "argparse._ArgumentGroup", name: str, value: Callable[[str], object], *, shown: str = "NUMBER", means: str
+) -> None:
+    """Add an option that may be given for each metric, ``[METRIC=]VALUE``; it collects (name, value) pairs."""
+    group.add_argument(name, metavar=f"[METRIC=]{shown}", action="append", default=[], type=named(value), help=means)
 
 
 def number(text: str, expected: str, fits: Callable[[float], bool]) -> float:

@@ -12,15 +12,15 @@ from typing import Final
 
 from controller.api.scalars import format_duration
 from controller.api.spec import ModelRolloutSpec
-from controller.cli.options import count, duration, named, number, positive, share
+from controller.cli.options import add_per_metric, count, duration, number, positive, share
 from controller.cli.planning import PLANNED_KINDS, Plan, PlannedMetric, planned_metric, planned_metrics
 from controller.cli.planning_report import as_json, as_text
-from controller.cli.rollout_file import read_rollout, reason
+from controller.cli.problems import reason, refuse
+from controller.cli.rollout_file import read_rollout
 from controller.judge import alpha_for_attempt
 
 __all__ = ["add_parser"]
 
-_ERROR_EXIT: Final = 1
 _STEPS: Final = (5, 10, 25, 50)
 _ALPHA: Final = Decimal("0.05")
 _INTERVAL: Final = timedelta(seconds=30)
@@ -57,38 +57,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
-    option = parser.add_argument_group("traffic").add_argument
-    option(
+    group = parser.add_argument_group("traffic")
+    add_per_metric(
+        group,
         "--rps",
-        metavar="[METRIC=]NUMBER",
-        action="append",
-        default=[],
-        type=named(positive),
-        help="requests per second of both arms together (of a mean: values; of a rate: exposure); required",
+        positive,
+        means="requests per second of both arms together (of a mean: values; of a rate: exposure); required",
     )
-    option(
+    add_per_metric(
+        group,
         "--rate",
-        metavar="[METRIC=]NUMBER",
-        action="append",
-        default=[],
-        type=named(_level),
-        help="stable's level: share of bad requests, events per exposure, mean, or share above a histogram's edge",
+        _level,
+        means="stable's level: share of bad requests, events per exposure, mean, or share above a histogram's edge",
     )
-    option(
+    add_per_metric(
+        group,
         "--deviation",
-        metavar="[METRIC=]NUMBER",
-        action="append",
-        default=[],
-        type=named(positive),
-        help="means: standard deviation of single values",
+        positive,
+        means="means: standard deviation of single values",
     )
-    option(
+    add_per_metric(
+        group,
         "--design-effect",
-        metavar="[METRIC=]NUMBER",
-        action="append",
-        default=[],
-        type=named(_design_effect),
-        help="requests that are worth one independent request, as status.analysis.calibration says; default: 1",
+        _design_effect,
+        means="requests that are worth one independent request, as status.analysis.calibration says; default: 1",
     )
 
 
@@ -109,10 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         plan = _plan(arguments, None if path is None else read_rollout(path.read_text(encoding="utf-8")).spec)
     except (OSError, ValueError) as error:
-        where = "" if path is None else f"{path}: "
-        for line in reason(error).splitlines():
-            sys.stderr.write(f"error: {where}{line}\n")
-        return _ERROR_EXIT
+        return refuse(reason(error), file=path)
     sys.stdout.write(_FORMATS[arguments.output](plan))
     return 0
 

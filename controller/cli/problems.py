@@ -1,12 +1,17 @@
 """What stands in a file and must not, or must and does not: a line each, in words of the file, not of a library."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-__all__ = ["problems"]
+__all__ = ["ERROR_EXIT", "problems", "reason", "refuse"]
+
+ERROR_EXIT: Final = 1
+"""Exit code of a command that could not do what was asked."""
 
 _SHAPES: Final = {
     "model_type": "an object",
@@ -49,3 +54,20 @@ def _explained(problem: ErrorDetails) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Say why a file cannot be used."""
+    if isinstance(error, OSError):
+        return f"expected a file that can be read, found: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, found the byte {error.object[error.start]:#04x} at {error.start}"
+    return str(error)
+
+
+def refuse(message: str, *, file: Path | None = None) -> int:
+    """Print what stands against a command, a line each, with the file that it is about; returns the exit code."""
+    where = "" if file is None else f"{file}: "
+    for line in message.splitlines():
+        sys.stderr.write(f"error: {where}{line}\n")
+    return ERROR_EXIT

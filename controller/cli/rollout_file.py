@@ -9,7 +9,7 @@ from controller.api.names import ROLLOUT_KIND
 from controller.api.spec import ModelRolloutSpec
 from controller.cli.problems import problems
 
-__all__ = ["RolloutFile", "read_rollout", "reason"]
+__all__ = ["RolloutFile", "read_rollout"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,3 @@ def read_rollout(text: str) -> RolloutFile:
     names = metadata if isinstance(metadata, dict) else {}
     namespace = names.get("namespace")
     return RolloutFile(str(names.get("name", "")), None if namespace is None else str(namespace), spec)
-
-
-def reason(error: OSError | ValueError) -> str:
-    """Say why a file cannot be used."""
-    if isinstance(error, OSError):
-        return f"expected a file that can be read, found: {error.strerror}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"expected text in UTF-8, found the byte {error.object[error.start]:#04x} at {error.start}"
-    return str(error)

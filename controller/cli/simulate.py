@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from controller.api.verdicts import Kind
-from controller.cli.options import below_one, count, named, not_negative, number, pods, positive, whole
-from controller.cli.rollout_file import read_rollout, reason
+from controller.cli.options import add_per_metric, below_one, count, not_negative, number, pods, positive, whole
+from controller.cli.problems import reason, refuse
+from controller.cli.rollout_file import read_rollout
 from controller.cli.scenarios import ASSUMED_LEVELS, Scenario, TrafficOptions, left_out, scenarios
 from controller.cli.simulation import Outcomes, simulate
 from controller.cli.simulation_report import as_json, as_text
@@ -25,7 +26,6 @@ from controller.cli.traffic import Effect, TrafficModel
 
 __all__ = ["add_parser"]
 
-_ERROR_EXIT: Final = 1
 _RUNS_PER_PART: Final = 250
 """Runs that are judged side by side: what numpy does best, and independent of how many processes there are."""
 
@@ -53,40 +53,35 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
     model = TrafficModel(base=ASSUMED_LEVELS[Kind.RATIO], requests=1000.0)
-    option = parser.add_argument_group("traffic").add_argument
-    option(
+    group = parser.add_argument_group("traffic")
+    option = group.add_argument
+    add_per_metric(
+        group,
         "--rate",
-        metavar="[METRIC=]LEVEL",
-        action="append",
-        default=[],
-        type=named(positive),
-        help=f"stable's share of bad requests, events per exposure, mean, or median of a histogram; default: "
+        positive,
+        shown="LEVEL",
+        means=f"stable's share of bad requests, events per exposure, mean, or median of a histogram; default: "
         f"{ASSUMED_LEVELS[Kind.RATIO]:g}, of a mean 1 or the middle of its bounds, of a histogram "
         f"{ASSUMED_LEVELS[Kind.HISTOGRAM]:g}",
     )
-    option(
+    add_per_metric(
+        group,
         "--requests",
-        metavar="[METRIC=]NUMBER",
-        action="append",
-        default=[],
-        type=named(positive),
-        help=f"requests per window, both arms together; default: {model.requests:g}",
+        positive,
+        means=f"requests per window, both arms together; default: {model.requests:g}",
     )
-    option(
+    add_per_metric(
+        group,
         "--deviation",
-        metavar="[METRIC=]NUMBER",
-        action="append",
-        default=[],
-        type=named(positive),
-        help="standard deviation of a mean's single values (default: as it) or of a histogram's logarithms (0.6)",
+        positive,
+        means="standard deviation of a mean's single values (default: as it) or of a histogram's logarithms (0.6)",
     )
-    option(
+    add_per_metric(
+        group,
         "--effect",
-        metavar="[METRIC=]CHANGE",
-        action="append",
-        default=[],
-        type=named(_effect),
-        help="what the candidate does to the level: +0.02, -0.01 or x3; default: a set of scenarios",
+        _effect,
+        shown="CHANGE",
+        means="what the candidate does to the level: +0.02, -0.01 or x3; default: a set of scenarios",
     )
     option("--onset", type=whole, default=0, help="window in which the effect begins; default: 0")
     option("--stable-pods", type=pods, default=model.stable_pods, help="default: %(default)s")
@@ -113,9 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         spec = read_rollout(path.read_text(encoding="utf-8")).spec
         chosen = scenarios(spec, _options(arguments))
     except (OSError, ValueError) as error:
-        for line in reason(error).splitlines():
-            sys.stderr.write(f"error: {path}: {line}\n")
-        return _ERROR_EXIT
+        return refuse(reason(error), file=path)
     for name in left_out(spec):
         sys.stderr.write(f"note: metric {name} is not simulated (its kind is not); taken to be in order\n")
     outcomes = _simulate(chosen, runs=arguments.runs, seed=arguments.seed, jobs=arguments.jobs)
