@@ -19,7 +19,6 @@ from sys import float_info
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.judge._process import Window
 from controller.judge.kinds.ratio import (
@@ -32,11 +31,10 @@ from controller.judge.kinds.ratio import (
     Arm,
 )
 from controller.judge.numbers.deferred import Deferred
+from controller.judge.numbers.vector import Flags, Floats, leading
 
 __all__ = ["DifferenceInterval", "difference_grid"]
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 _DEFAULT_UNIT = 0.01
 _ROUNDING_TOLERANCE = 1e-3
@@ -133,7 +131,7 @@ class _Folded:
         Only the evidence on those and on smaller δ rests on them, and what is refuted stays so. One δ < 0 is kept.
         """
         whole, kept = self.bets.whole, self.bets.grid.size
-        settled = min(_leading(self.refuted[0]), _leading(self.refuted[1]), len(whole) // 2 - 1)
+        settled = min(leading(self.refuted[0]), leading(self.refuted[1]), len(whole) // 2 - 1)
         surplus = settled - (len(whole) - kept)
         if surplus <= 0:
             return self
@@ -146,12 +144,7 @@ class _Folded:
     def bounds(self) -> tuple[float, float]:
         """The largest δ that side 0 has refuted with all smaller ones, and mirrored that of side 1."""
         grid = (-1.0, *self.bets.whole)
-        return grid[_leading(self.refuted[0])], -grid[_leading(self.refuted[1])]
-
-
-def _leading(row: Flags) -> int:
-    """How many δ are refuted before the first that is not."""
-    return row.size if row.all() else int(np.argmin(row))
+        return grid[leading(self.refuted[0])], -grid[leading(self.refuted[1])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
 from controller.judge.kinds.interval import difference_grid
 from controller.judge.kinds.paired import BETS, PairArm, log_factors, log_mcnemar
-from controller.judge.numbers.vector import Flags, Floats, log_means
+from controller.judge.numbers.vector import Floats, leading, log_means
 
 __all__ = ["PairProcess", "PairTest"]
 
@@ -115,8 +115,8 @@ class PairProcess:
         grid, level = _grid(self.test.margin), pairs.total - pairs.stable_alone
         counts = (pairs.candidate_alone, pairs.stable_alone, level - pairs.candidate_alone)
         needed = -log(self.alpha)
-        below = _leading(_log_evidence(counts, self.test.margin) >= needed)
-        above = _leading(_log_evidence((counts[1], counts[0], counts[2]), self.test.margin) >= needed)
+        below = leading(_log_evidence(counts, self.test.margin) >= needed)
+        above = leading(_log_evidence((counts[1], counts[0], counts[2]), self.test.margin) >= needed)
         lower = grid[below - 1] if below else -1.0
         upper = -grid[above - 1] if above else 1.0
         return max(self._bounds[0], lower), min(self._bounds[1], upper)
@@ -195,8 +195,3 @@ def _log_evidence(counts: tuple[float, float, float], margin: float) -> Floats:
     up, down, level = _log_outcomes(margin)
     logs = counts[0] * up + counts[1] * down + counts[2] * level
     return log_means(logs.T)
-
-
-def _leading(flags: Flags) -> int:
-    """How many at the beginning are set."""
-    return flags.size if flags.all() else int(np.argmin(flags))

@@ -12,7 +12,7 @@ from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
 from controller.judge.kinds.rate import RateArm, better_ratios, log_factors, not_worse_ratios, worse_ratios
 from controller.judge.kinds.ratio import MARGIN_FRACTIONS, ODDS_RATIOS
-from controller.judge.numbers.vector import Flags, Floats, log_means
+from controller.judge.numbers.vector import Flags, Floats, leading, log_means
 
 __all__ = ["RateProcess", "RateRatioInterval", "RateTest", "rate_ratio_grid"]
 
@@ -237,13 +237,8 @@ class RateRatioInterval:
         if not above[0]:
             return None
         ratios = self._grid.ratios
-        lower = ratios[_leading(below) - 1] if below[0] else 0.0
-        return float(lower), float(ratios[::-1][_leading(above) - 1])
-
-
-def _leading(flags: Flags) -> int:
-    """How many at the beginning are set."""
-    return flags.size if flags.all() else int(np.argmin(flags))
+        lower = ratios[leading(below) - 1] if below[0] else 0.0
+        return float(lower), float(ratios[::-1][leading(above) - 1])
 
 
 @lru_cache(maxsize=256)

@@ -26,6 +26,7 @@ __all__ = [
     "Floats",
     "RestartBatch",
     "better_alternatives",
+    "leading",
     "log_factors",
     "log_means",
     "not_worse_alternatives",
@@ -196,6 +197,11 @@ def rate_log_factors(window: BatchWindow, *, lines: Floats, alternatives: Floats
             share * (alternatives - lines) / middle
         )
     return np.where(window.comparable, logs, 0.0)
+
+
+def leading(flags: Flags) -> int:
+    """How many at the beginning are set: of the lines of an interval, those refuted before the first that is not."""
+    return flags.size if flags.all() else int(np.argmin(flags))
 
 
 def log_means(logs: Floats) -> Floats:
