@@ -25,6 +25,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     SPEC_ACCEPTED = "SpecAccepted"
+    VERIFIED = "Verified"
     TRAFFIC_APPLIED = "TrafficApplied"
     DATA_AVAILABLE = "DataAvailable"
     PROMOTED = "Promoted"
@@ -56,6 +57,19 @@ class Reason(StrEnum):
     MARGIN_OUT_OF_REACH = "MarginOutOfReach"
     NOISE_ABOVE_MARGIN = "NoiseAboveMargin"
     QUERY_NOT_ALLOWED = "QueryNotAllowed"
+
+    # Verification
+    VERIFIED = "Verified"
+    CHECKS_RUNNING = "ChecksRunning"
+    NOTHING_TO_VERIFY = "NothingToVerify"
+    SMOKE_FAILED = "SmokeFailed"
+    GOLDEN_FAILED = "GoldenFailed"
+    PARITY_MISMATCH = "ParityMismatch"
+    PROVENANCE_MISMATCH = "ProvenanceMismatch"
+    REPRODUCTION_FAILED = "ReproductionFailed"
+    PIPELINE_FAILED = "PipelineFailed"
+    FINGERPRINT_CHANGED = "FingerprintChanged"
+    ENVIRONMENTS_DIFFER = "EnvironmentsDiffer"
 
     # Evidence
     COUNTED = "Counted"

@@ -1,5 +1,6 @@
 """Scalar types of the API: durations, decimal strings and names, as Python reads them and as the CRD describes them."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -115,6 +116,40 @@ OptionalDecimal = Annotated[
     WithJsonSchema(described(f"self == '' || {matches(DECIMAL_PATTERN)}", _DECIMAL_MESSAGE, longest=28)),
 ]
 """A decimal string whose empty form means absent."""
+
+_SIGNED_PATTERN: Final = r"^-?[0-9]{1,15}(\.[0-9]{1,12})?$"
+_SIGNED_MESSAGE: Final = 'must be a decimal number in quotes such as "-0.05"'
+
+
+def _parse_signed(text: str | Decimal) -> Decimal:
+    if isinstance(text, Decimal):
+        return text
+    if not isinstance(text, str) or not re.fullmatch(_SIGNED_PATTERN, text):
+        msg = f"{_SIGNED_MESSAGE}; found {text!r}"
+        raise ValueError(msg)
+    return Decimal(text)
+
+
+SignedDecimal = Annotated[
+    Decimal,
+    BeforeValidator(_parse_signed),
+    PlainSerializer(format_decimal, return_type=str),
+    WithJsonSchema(described(matches(_SIGNED_PATTERN), _SIGNED_MESSAGE, longest=29)),
+]
+"""A number of either sign, written as a string so that it is exact."""
+
+
+def _json_text(text: str) -> str:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"must be JSON in quotes; {error}; found {text[:80]!r}"
+        raise ValueError(msg) from None
+    return text
+
+
+JsonText = Annotated[str, Field(min_length=1, max_length=16384), AfterValidator(_json_text)]
+"""A JSON value as text, because a structural schema holds no free JSON."""
 
 _OBJECT_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _OBJECT_MESSAGE: Final = "must be the name of an object: small letters, digits, '-' and '.', at most 253"

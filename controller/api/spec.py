@@ -7,7 +7,7 @@ from pydantic import Field
 
 from controller.api.analysis import Analysis, GroupSequential, Labels, Noise, PrometheusRef, Spending
 from controller.api.kinds import Better, Bounds, Distribution, Histogram, Mean, Rate, Ratio
-from controller.api.later import LATER_BACKUP, LATER_NUMBER, LATER_TEXT, LATER_VERIFY, LATER_WATCH
+from controller.api.later import LATER_BACKUP, LATER_WATCH
 from controller.api.metric import ArmLabels, Margin, Metric, Superiority
 from controller.api.model import ApiModel
 from controller.api.rules import rule
@@ -15,6 +15,7 @@ from controller.api.scalars import ObjectName, ServiceName, Text
 from controller.api.selectors import SelectorString
 from controller.api.strategy import Approval, OnNoData, OnUndecided, Strategy, Weight
 from controller.api.verdicts import Advance, Kind, Role
+from controller.api.verify import Protocol, Verify
 
 __all__ = [
     "Advance",
@@ -93,8 +94,13 @@ class ModelInfo(ApiModel):
 
     name: Annotated[Text | None, Field(description="Name of the model.")] = None
     version: Annotated[Text | None, Field(description="Version of the model that the candidate serves.")] = None
-    protocol: Annotated[None, LATER_TEXT, Field(description="Not supported yet.")] = None
-    port: Annotated[None, LATER_NUMBER, Field(description="Not supported yet.")] = None
+    protocol: Annotated[Protocol | None, Field(description="How its server is spoken to; verify.smoke needs it.")] = (
+        None
+    )
+    port: Annotated[
+        int | None,
+        Field(strict=True, ge=1, le=65535, description="Port of its pods. Default: the first container's first port."),
+    ] = None
 
 
 class GatewayTraffic(ApiModel):
@@ -164,7 +170,7 @@ class ModelRolloutSpec(ApiModel):
     traffic: Annotated[Traffic, Field(description="The router that splits the requests.")]
     strategy: Annotated[Strategy, Field(description="How the weight grows.")] = Strategy()
     analysis: Annotated[Analysis, Field(description="What is compared.")]
-    verify: Annotated[None, LATER_VERIFY, Field(description="Not supported yet.")] = None
+    verify: Annotated[Verify | None, Field(description="What must hold before the candidate serves anyone.")] = None
     backup: Annotated[None, LATER_BACKUP, Field(description="Not supported yet.")] = None
     watch: Annotated[None, LATER_WATCH, Field(description="Not supported yet.")] = None
     history_limit: Annotated[
@@ -183,3 +189,10 @@ class ModelRolloutSpec(ApiModel):
         if candidate is None or self.traffic.gateway is None or stable.deployment == candidate.deployment:
             return True
         return (stable.service or stable.deployment) != (candidate.service or candidate.deployment)
+
+    @rule(
+        "!has(self.verify) || !has(self.verify.smoke) || has(self.model) && has(self.model.protocol)",
+        "verify.smoke needs model.protocol: OpenInference, KServeV1, TensorFlowServing, MLflow, BentoML, OpenAI, Plain",
+    )
+    def _protocol_known(self) -> bool:
+        return self.verify is None or self.verify.smoke is None or self.model.protocol is not None

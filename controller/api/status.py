@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, PlainSerializer
 from controller.api.model import StatusModel
 from controller.api.reasons import Action, ConditionType, Phase, Reason
 from controller.api.scalars import Duration
-from controller.api.verdicts import Kind, Role, Verdict
+from controller.api.verdicts import CheckState, Kind, Role, Verdict
 
 
 def format_time(moment: datetime) -> str:
@@ -33,6 +33,9 @@ class Revision(StatusModel):
     model_version: Annotated[_Name | None, Field(description="Version of the model, where the spec names it.")] = None
     proven: Annotated[bool, Field(description="It has carried all the traffic.")] = False
     ready: Annotated[bool | None, Field(description="Backup only: all its pods are ready.")] = None
+    fingerprint: Annotated[
+        str | None, Field(max_length=64, description="Hash of its rounded answers to the golden requests.")
+    ] = None
 
     def same_as(self, other: "Revision | None") -> bool:
         """Whether both are the same template of the same Deployment."""
@@ -162,6 +165,64 @@ class AnalysisStatus(StatusModel):
     ] = ()
 
 
+class CheckStatus(StatusModel):
+    """One line of the table of checks."""
+
+    name: Annotated[_Name, Field(description="The check, as smoke/golden or pipeline/ingest/exit.")]
+    state: Annotated[CheckState, Field(description="How it stands.")]
+    found: Annotated[_Text | None, Field(description="What was found; of several pods, the worst.")] = None
+    expected: Annotated[_Text | None, Field(description="What must be.")] = None
+    pods: Annotated[str | None, Field(max_length=16, description="Smoke only: pods that passed, of all, as 2/3.")] = (
+        None
+    )
+    duration: Annotated[Duration | None, Field(description="How long it took; of several pods, the longest.")] = None
+
+
+class VerifiedPod(StatusModel):
+    """A pod whose smoke test has ended."""
+
+    name: Annotated[_Name, Field(description="The pod.")]
+    uid: Annotated[str, Field(max_length=64, description="Its uid.")]
+    passed: Annotated[bool, Field(description="Whether it passed.")]
+
+
+class EnvironmentStatus(StatusModel):
+    """Fingerprint of an arm's environment."""
+
+    declared: Annotated[str, Field(max_length=64, description="Of the pod template and what it refers to.")]
+    observed: Annotated[str, Field(max_length=64, description="Of its pods and nodes.")]
+
+
+class EnvironmentPair(StatusModel):
+    """The environments of both arms."""
+
+    stable: Annotated[EnvironmentStatus | None, Field(description="Stable's.")] = None
+    candidate: Annotated[EnvironmentStatus | None, Field(description="The candidate's.")] = None
+    differences: Annotated[
+        tuple[_Text, ...], Field(max_length=40, description="In words: group, what, stable's, candidate's.")
+    ] = ()
+
+
+class VerificationStatus(StatusModel):
+    """What was proven of the candidate before it served, and since."""
+
+    of: Annotated[str, Field(max_length=64, description="Hash of the revision and spec.verify that it speaks of.")]
+    checks: Annotated[
+        tuple[CheckStatus, ...],
+        Field(
+            max_length=120,
+            description="The table of checks.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    pods: Annotated[tuple[VerifiedPod, ...], Field(max_length=200, description="Pods of both arms.")] = ()
+    environment: Annotated[EnvironmentPair | None, Field(description="Environment parity.")] = None
+    golden_at: Annotated[
+        int, Field(ge=0, description="Windows of the epoch when the golden requests were sent last.")
+    ] = 0
+    finished_at: Annotated[Time | None, Field(description="When the last check before serving ended.")] = None
+
+
 class RedFlag(StatusModel):
     """Something that needs no statistics."""
 
@@ -240,6 +301,7 @@ class ModelRolloutStatus(StatusModel):
     traffic: Annotated[TrafficStatus, Field(description="The split.")] = TrafficStatus()
     window: Annotated[WindowStatus, Field(description="How far the analysis has come.")] = WindowStatus()
     analysis: Annotated[AnalysisStatus | None, Field(description="The comparison of this epoch.")] = None
+    verification: Annotated[VerificationStatus | None, Field(description="What was proven of the candidate.")] = None
     red_flags: Annotated[tuple[RedFlag, ...], Field(max_length=10, description="What needs no statistics.")] = ()
     last_request: Annotated[LastRequest | None, Field(description="Answer to the newest command.")] = None
     rejected: Annotated[tuple[Rejected, ...], Field(max_length=50, description="Not tried again.")] = ()

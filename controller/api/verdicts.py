@@ -62,3 +62,15 @@ class ShareCheck(StrEnum):
     INDEPENDENT = "Independent"
     STICKY = "Sticky"
     ADVISORY = "Advisory"
+
+
+class CheckState(StrEnum):
+    """How a check of ``spec.verify`` stands."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    PASSED = "Passed"
+    FAILED = "Failed"
+    WARNED = "Warned"
+    SKIPPED = "Skipped"
+    UNSUPPORTED = "Unsupported"

@@ -25,7 +25,10 @@ class _Dumper(yaml.SafeDumper):
 
 def as_yaml(definition: JsonSchemaValue) -> str:
     """Return the definition as it is committed in ``manifests/crds``."""
-    body = yaml.dump(definition, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    # Parts without parts of their own stay on one line: the file is deep, and most of it would be indentation.
+    body = yaml.dump(
+        definition, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    )
     return _HEADER + body
 
 
