@@ -96,14 +96,22 @@ class BatchCalibration:
     @classmethod
     def of_buckets(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
         """Calibrate histograms: the worst over the edges with enough requests on both sides of them."""
+        parts = np.cumsum(_buckets(history)[::-1], axis=0)[-2::-1]
+        return cls._worst(parts, history, stable_pods=stable_pods, candidate_pods=candidate_pods)
+
+    @classmethod
+    def of_classes(cls, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
+        """Calibrate distributions: the worst over the cells with enough requests inside and outside of them."""
+        return cls._worst(_buckets(history), history, stable_pods=stable_pods, candidate_pods=candidate_pods)
+
+    @classmethod
+    def _worst(cls, parts: Floats, history: PodCounts, *, stable_pods: int, candidate_pods: int) -> "BatchCalibration":
         worst = cls.nothing(history.total.shape[-1])
-        buckets = history.total[np.newaxis] if history.buckets is None else history.buckets
         measured = np.zeros(worst.intraclass.size, dtype=bool)
-        for above in np.cumsum(buckets[::-1], axis=0)[-2::-1]:
-            rarer = np.minimum(above.sum(axis=(0, 1)), (history.total - above).sum(axis=(0, 1)))
-            found = cls.of_shares(
-                PodCounts(history.total, above), stable_pods=stable_pods, candidate_pods=candidate_pods
-            )
+        for part in parts:
+            rarer = np.minimum(part.sum(axis=(0, 1)), (history.total - part).sum(axis=(0, 1)))
+            counts = PodCounts(history.total, part)
+            found = cls.of_shares(counts, stable_pods=stable_pods, candidate_pods=candidate_pods)
             votes = (rarer >= _FEWEST_OUTCOMES) & ~found.assumed
             measured |= votes
             worst = cls(
@@ -133,6 +141,10 @@ class BatchCalibration:
     def keep(self, runs: Flags) -> "BatchCalibration":
         """Only these runs."""
         return BatchCalibration(self.intraclass[runs], self.noise_floor[runs], self.alone, self.batches[runs])
+
+
+def _buckets(history: PodCounts) -> Floats:
+    return history.total[np.newaxis] if history.buckets is None else history.buckets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from controller.judge._process import MetricTest
+from controller.judge.batch.shares import above_edges, as_runs, buckets_of, factors_of
 from controller.judge.kinds.ratio import MARGIN_FRACTIONS, ODDS_RATIOS
 from controller.judge.numbers.vector import (
     BatchWindow,
@@ -12,7 +13,6 @@ from controller.judge.numbers.vector import (
     Floats,
     RestartBatch,
     better_alternatives,
-    log_factors,
     log_means,
     not_worse_alternatives,
     worse_alternatives,
@@ -88,7 +88,7 @@ class HistogramBatch:
     @classmethod
     def start(cls, test: HistogramBatchTest) -> "HistogramBatch":
         """Evidence 1 on every process of every run."""
-        total, inside = test.history.sum(axis=0), _above(test.history)
+        total, inside = test.history.sum(axis=0), above_edges(test.history)
         known = total >= _ENOUGH
         rates = np.where(known, inside / np.where(known, total, 1.0), 0.5)
         shape = inside.shape
@@ -112,16 +112,17 @@ class HistogramBatch:
 
     def update(self, window: BatchWindow) -> "HistogramBatch":
         """Every process after the window, which has buckets; all guesses rest on earlier windows alone."""
-        counts, edges = _flattened(window), self._informed()
+        stable, candidate = buckets_of(window)
+        counts, edges = as_runs(window, above_edges(stable), above_edges(candidate)), self._informed()
         rates = ((0.5 + self._known_above) / (1.0 + self._known_total)).ravel()
         size = self._known_above.shape[0]
         margins, far = np.tile(self._margins, size), self._catastrophic_margins.ravel()
-        worse = _factors(counts, rates, margins, worse_alternatives(rates, margins)).reshape(self._worse.shape)
+        worse = factors_of(counts, rates, margins, worse_alternatives(rates, margins)).reshape(self._worse.shape)
         worse = np.where(edges.worse, worse, 0.0)
-        catastrophic = _factors(counts, rates, far, worse_alternatives(rates, far))
-        not_worse = _factors(counts, rates, margins, not_worse_alternatives(rates, margins))
+        catastrophic = factors_of(counts, rates, far, worse_alternatives(rates, far))
+        not_worse = factors_of(counts, rates, margins, not_worse_alternatives(rates, margins))
         even = np.zeros_like(margins)
-        better = _factors(counts, rates, even, better_alternatives(rates)) if len(self._better) else self._better
+        better = factors_of(counts, rates, even, better_alternatives(rates)) if len(self._better) else self._better
         counted = counts.comparable & edges.worse.ravel()
         return replace(
             self,
@@ -132,7 +133,7 @@ class HistogramBatch:
             _not_worse=self._not_worse + not_worse.reshape(self._not_worse.shape),
             _better=self._better + np.where(edges.better, better.reshape(self._better.shape), 0.0),
             _known_total=self._known_total + np.where(window.comparable, window.stable_total, 0.0),
-            _known_above=self._known_above + np.where(window.comparable, _above(_buckets(window)[0]), 0.0),
+            _known_above=self._known_above + np.where(window.comparable, above_edges(stable), 0.0),
         )
 
     def _informed(self) -> _Edges:
@@ -198,32 +199,6 @@ class HistogramBatch:
     def decisive(self) -> Flags:
         """Always."""
         return np.ones(self._margins.size, dtype=bool)
-
-
-def _factors(window: BatchWindow, rates: Floats, margins: Floats, alternatives: Floats) -> Floats:
-    lines = np.broadcast_to(margins, alternatives.shape)
-    return log_factors(window, rates=rates, margins=lines, alternatives=alternatives)
-
-
-def _buckets(window: BatchWindow) -> tuple[Floats, Floats]:
-    if window.stable_buckets is None or window.candidate_buckets is None:
-        msg = "expected a window with buckets, found one with totals alone"
-        raise TypeError(msg)
-    return window.stable_buckets, window.candidate_buckets
-
-
-def _above(buckets: Floats) -> Floats:
-    """Requests above each inner edge."""
-    above: Floats = np.cumsum(buckets[::-1], axis=0)[::-1][1:]
-    return above
-
-
-def _flattened(window: BatchWindow) -> BatchWindow:
-    """Every edge of every run as a run of its own."""
-    stable, candidate = (_above(each) for each in _buckets(window))
-    size = len(stable)
-    totals = np.tile(window.stable_total, size), np.tile(window.candidate_total, size)
-    return BatchWindow(totals[0], stable.ravel(), totals[1], candidate.ravel(), *totals)
 
 
 def _worse_edges(rates: Floats, margins: Floats) -> Flags:

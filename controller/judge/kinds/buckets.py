@@ -14,6 +14,7 @@ from math import inf, isfinite, log
 from controller.judge._process import Window
 
 __all__ = [
+    "LEAST_COUNT",
     "BucketArm",
     "aligned",
     "cells_of",
@@ -26,7 +27,8 @@ __all__ = [
     "wasserstein",
 ]
 
-_LEAST_COUNT = 0.5
+LEAST_COUNT = 0.5
+"""What an empty bucket counts for in the stability index, where the other arm's is not empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +182,8 @@ def stability_index(stable: Sequence[float], candidate: Sequence[float]) -> floa
     for arm in (stable, candidate):
         _total(arm)  # an arm without requests has no shares
     seen = [(a, b) for a, b in zip(stable, candidate, strict=True) if a > 0.0 or b > 0.0]
-    p = _shares([max(a, _LEAST_COUNT) for a, _ in seen])
-    q = _shares([max(b, _LEAST_COUNT) for _, b in seen])
+    p = _shares([max(a, LEAST_COUNT) for a, _ in seen])
+    q = _shares([max(b, LEAST_COUNT) for _, b in seen])
     return sum((b - a) * log(b / a) for a, b in zip(p, q, strict=True))
 
 

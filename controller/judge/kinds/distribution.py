@@ -32,9 +32,10 @@ from controller.judge.kinds.shares import (
 )
 from controller.judge.numbers.vector import Floats, log_means, not_worse_alternatives
 
-__all__ = ["DistributionProcess", "DistributionTest", "log_factor"]
+__all__ = ["CONCENTRATION", "DistributionProcess", "DistributionTest", "log_factor"]
 
-_CONCENTRATION = 50.0
+CONCENTRATION = 50.0
+"""Requests that the guess for the candidate's shares takes from stable's (κ of F4)."""
 _FLOOR = 0.1
 
 
@@ -134,7 +135,7 @@ class _Cells:
     def guesses(self) -> tuple[Floats, Floats]:
         """The shares per cell that are expected of each arm in the next window; the candidate's lean on stable's."""
         stable = (1.0 / self.stable.size + self.stable) / (1.0 + self.stable.sum())
-        candidate = (self.candidate + _CONCENTRATION * stable) / (self.candidate.sum() + _CONCENTRATION)
+        candidate = (self.candidate + CONCENTRATION * stable) / (self.candidate.sum() + CONCENTRATION)
         return stable, candidate
 
     def update(self, window: Window[BucketArm]) -> "_Cells":

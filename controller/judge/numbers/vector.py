@@ -54,6 +54,8 @@ class BatchWindow:
         candidate_requests: the candidate's raw requests.
         stable_buckets: stable's effective requests per bucket, buckets by runs, where there are any.
         candidate_buckets: the candidate's.
+        stable_alone: of pairs, those in which only stable was wrong.
+        candidate_alone: those in which only the candidate was.
     """
 
     stable_total: Floats
@@ -64,6 +66,8 @@ class BatchWindow:
     candidate_requests: Floats
     stable_buckets: Floats | None = None
     candidate_buckets: Floats | None = None
+    stable_alone: Floats | None = None
+    candidate_alone: Floats | None = None
 
     @property
     def comparable(self) -> Flags:
