@@ -53,6 +53,7 @@ from controller.judge.noise.calibration import (
     calibrate_shares,
 )
 from controller.judge.noise.dispersion import Dispersion
+from controller.judge.noise.label_lag import LabelHistory, LabelLag, measure_label_lag
 from controller.judge.offline.replay import Case, Replay, Trace
 from controller.judge.offline.windows_file import read_windows_file
 from controller.judge.outlook.courses import hardest_share
@@ -81,6 +82,8 @@ __all__ = [
     "HistogramProcess",
     "HistogramTest",
     "History",
+    "LabelHistory",
+    "LabelLag",
     "MeanArm",
     "MeanScale",
     "MeanTest",
@@ -119,6 +122,7 @@ __all__ = [
     "common_edges",
     "forecast",
     "hardest_share",
+    "measure_label_lag",
     "per_bucket",
     "read_windows_file",
     "resolvable_margin",

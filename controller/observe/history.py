@@ -5,8 +5,7 @@ part in an interval when it was scraped at both edges and had been there for the
 did, or in which a counter's growth is not known, is left out.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
@@ -17,22 +16,13 @@ from controller.api.selectors import Selector, parse_selector
 from controller.api.verdicts import Kind
 from controller.judge import FEWEST_INTERVALS, PodHistory
 from controller.observe.arms import LONGEST_REACH, Arms, MetricQuestion, PodArms, Question, arms_of
-from controller.observe.counters import (
-    Accepts,
-    Edges,
-    Reborn,
-    Scrapes,
-    Series,
-    Target,
-    fell,
-    increase,
-    is_count,
-    is_sum,
-)
+from controller.observe.counters import Accepts, Edges, Scrapes, Series, is_count, is_sum
 from controller.observe.gauges import no_counter
+from controller.observe.intervals import Counters, Interval, labels_of
 from controller.observe.kinds import counting_of
+from controller.observe.labels import labelled_requests
 from controller.observe.prometheus import Prometheus, SourceError
-from controller.observe.tally import Count, Counting, PastGrowths, PerPod, Unknown, summed, whereabouts
+from controller.observe.tally import Count, Counting, PastGrowths, PerPod, Unknown, summed
 from controller.plan.calibration import StableHistory
 from controller.plan.counters import LE
 from controller.plan.world import ArmName, Problem
@@ -71,12 +61,18 @@ def read_history(
         return {}
     gathered = {metric.name: _Gathered(metric) for metric in asked}
     last = before - prometheus.server.settle
-    for edges in _slices(last, interval, queries=len({s for m in asked for s in (m.total, m.bad)}) + 1):
+    for edges in _slices(last, interval, queries=len(_selectors(question, asked)) + 1):
         stretch = _Stretch(prometheus, question, edges=edges, calibrated_from=last - _reach(interval))
         for metric in asked:
             stretch.add_to(gathered[metric.name], metric)
     found = {name: each.history() for name, each in gathered.items()}
     return {name: each for name, each in found.items() if each.total > 0.0}
+
+
+def _selectors(question: Question, metrics: Sequence[MetricQuestion]) -> set[str]:
+    """Return what is asked for in each slice, besides when pods were scraped."""
+    counters = (labelled_requests(question, metric) for metric in metrics)
+    return {s for m in metrics for s in (m.total, m.bad)} | {counter[0] for counter in counters if counter}
 
 
 def _reach(interval: timedelta) -> timedelta:
@@ -124,22 +120,31 @@ class _Stretch:
         counting = counting_of(metric)
         whole = self._between(self._edges[0], self._edges[-1])
         gathered.add_whole(counting, PastGrowths(scrapes, whole, pod_label, total, bad))
+        own = Counters(scrapes, pod_label, total, bad)
+        requests = self._requests(metric)
+        for edges in self._intervals():
+            gathered.add_interval(counting, own.between(edges, warmup=self._warmup))
+            if requests is not None:
+                gathered.labels.append(labels_of(own, requests, edges))
+
+    @property
+    def _warmup(self) -> float:
+        return min(self._question.warmup, LONGEST_REACH).total_seconds()
+
+    def _intervals(self) -> Iterator[Edges]:
+        """Yield those that are compared."""
         for start, end in pairwise(self._edges):
             if start >= self._calibrated_from:
-                gathered.add_interval(counting, self._interval(scrapes, self._between(start, end), (total, bad)))
+                yield self._between(start, end)
 
-    def _interval(
-        self, scrapes: Scrapes, edges: Edges, series: tuple[tuple[Series, ...], tuple[Series, ...]]
-    ) -> "_Interval":
-        warmup = min(self._question.warmup, LONGEST_REACH).total_seconds()
-        steady = frozenset(
-            target
-            for pod in scrapes.pods()
-            for target in scrapes.targets(pod)
-            if all(edges.fresh(scrapes.age(target, edge)) for edge in (edges.start, edges.end))
-            and (scrapes.born(pod) or edges.end) + warmup <= edges.start
-        )
-        return _Interval(edges, self._question.labels.pod, steady, *series)
+    def _requests(self, metric: MetricQuestion) -> Counters | None:
+        """Return the counter of the requests whose labels a metric counts; None: it counts them itself."""
+        counter = labelled_requests(self._question, metric)
+        if counter is None:
+            return None
+        arms, pod_label = arms_of(self._question, counter[1]), self._question.labels.pod
+        served = self._stable(counter[0], arms, is_count)
+        return Counters(Scrapes((*served, *self._up(arms)), pod_label=pod_label), pod_label, served)
 
     def _between(self, start: datetime, end: datetime) -> Edges:
         patience = _PATIENCE_SCRAPES * self._prometheus.server.scrape
@@ -179,54 +184,9 @@ class _Stretch:
         return self._known[narrowed, keep]
 
 
-@dataclass(frozen=True)
-class _Interval:
-    """The growth of stable's series in one interval, of the targets that were there all the time."""
-
-    edges: Edges
-    pod_label: str
-    steady: frozenset[Target]
-    of_total: tuple[Series, ...]
-    of_bad: tuple[Series, ...]
-
-    @property
-    def pods(self) -> tuple[str, ...]:
-        return tuple(sorted({pod for pod, _, _ in self.steady}))
-
-    @property
-    def total(self) -> Iterable[Series]:
-        return self._cut(self.of_total)
-
-    @property
-    def bad(self) -> Iterable[Series]:
-        return self._cut(self.of_bad)
-
-    def target(self, series: Series) -> Target:
-        return series.target(self.pod_label)
-
-    def growth(self, series: Series, reborn: Reborn = fell) -> float:
-        if series.lost:
-            msg = f"samples of {whereabouts(series, self.pod_label)} are no counts"
-            raise Unknown(msg)
-        # A target that was scraped at the start without the series had counted nothing yet.
-        return increase(series.samples, self.edges, unseen=0.0, reborn=reborn) or 0.0
-
-    def _cut(self, series: Iterable[Series]) -> Iterator[Series]:
-        """Leave of each series what the interval needs: its last sample before, and those inside."""
-        for each in series:
-            if self.target(each) in self.steady:
-                before = bisect_right(each.samples, self.edges.start, key=_time) - 1
-                end = bisect_right(each.samples, self.edges.end, key=_time)
-                yield replace(each, samples=each.samples[max(0, before) : end])
-
-
 def _replica_set(pod: str) -> str:
     """The name of a Deployment's pod without its random end."""
     return pod.rpartition("-")[0]
-
-
-def _time(sample: tuple[float, float]) -> float:
-    return sample[0]
 
 
 @dataclass
@@ -236,6 +196,7 @@ class _Gathered:
     metric: MetricQuestion
     whole: list[tuple[tuple[str, ...], Count]] = field(default_factory=list)
     intervals: list[tuple[tuple[str, ...], PerPod] | None] = field(default_factory=list)
+    labels: list[tuple[float, float] | None] = field(default_factory=list)
     trouble: Problem | None = None
 
     def add_whole(self, counting: Counting, growths: PastGrowths) -> None:
@@ -250,7 +211,7 @@ class _Gathered:
             self.trouble = None
             self.whole.append((found.edges, summed(found.stable)))
 
-    def add_interval(self, counting: Counting, growths: _Interval) -> None:
+    def add_interval(self, counting: Counting, growths: Interval) -> None:
         """Add one interval; None for one that is not known."""
         try:
             found = counting({ArmName.STABLE: growths}) if growths.steady else None
@@ -272,7 +233,7 @@ class _Gathered:
         total, amount = (sum(getattr(count, part) for _, count in self.whole) for part in ("total", "bad"))
         if self.metric.kind not in (Kind.HISTOGRAM, Kind.DISTRIBUTION):
             amount = min(amount, total) if self.metric.kind is Kind.RATIO else amount
-            return StableHistory(total=total, amount=amount, intervals=self._cells())
+            return StableHistory(total=total, amount=amount, intervals=self._cells(), labels=tuple(self.labels))
         edges = self._common_edges()
         slices = [self._on(edges, own, count.buckets) for own, count in self.whole if own]
         return StableHistory(

@@ -23,6 +23,7 @@ from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, Row
 from controller.api.scalars import format_duration
 from controller.api.selectors import Matcher, quoted
+from controller.api.spec import ArmLabels
 from controller.api.verdicts import Kind
 from controller.judge import PerArm
 from controller.observe.arms import MetricQuestion, Question
@@ -31,7 +32,7 @@ from controller.observe.reading import Reading
 from controller.observe.rows import skipped
 from controller.plan.world import Problem
 
-__all__ = ["COHORTS", "Cohort", "ripening", "row_of"]
+__all__ = ["COHORTS", "Cohort", "labelled_requests", "ripening", "row_of"]
 
 COHORTS: Final = 8
 """Values of a cohort label: so that labels up to seven times ``labelDelay`` late are not taken for those of another."""
@@ -89,6 +90,15 @@ def row_of(metric: MetricQuestion, question: Question, reading: Reading, read: R
     return _covered(reading.row(metric), metric, question, reading)
 
 
+def labelled_requests(question: Question, metric: MetricQuestion) -> tuple[str, ArmLabels | None] | None:
+    """Return the counter of the requests whose labels a metric counts, and how its arms are told apart.
+
+    None where it counts requests itself, or none are counted.
+    """
+    counter = question.requests_counter()
+    return None if metric.kind is not Kind.RATIO or counter is None or counter[0] == metric.total else counter
+
+
 def _since_change(question: Question, reading: Reading) -> timedelta:
     return reading.start - question.applied_at if question.applied_at else timedelta(0)
 
@@ -121,8 +131,7 @@ def _following(since: datetime, end: datetime, length: timedelta) -> Cohort:
 
 def _covered(row: Row, metric: MetricQuestion, question: Question, requests: Reading | None) -> Row:
     """Return the row with the requests that its labels are set against; None: they cannot be told."""
-    counter = question.requests_counter()
-    if metric.kind is not Kind.RATIO or counter is None or counter[0] == metric.total or requests is None:
+    if labelled_requests(question, metric) is None or requests is None:
         return row
     served = requests.served()
     if served is None or row.stable is None or row.candidate is None:

@@ -14,6 +14,7 @@ from controller.judge import (
     BucketHistory,
     Calibration,
     Dispersion,
+    LabelHistory,
     PodHistory,
     Pods,
     calibrate_buckets,
@@ -56,6 +57,7 @@ class StableHistory:
         buckets: requests per bucket or class, not cumulative; empty for metrics without.
         edges: upper bounds of the buckets, or names of the classes.
         bucket_intervals: buckets per pod for each interval.
+        labels: requests and labels of all pods for each interval, where ``total`` counts labels; else empty.
     """
 
     total: float
@@ -64,6 +66,7 @@ class StableHistory:
     buckets: tuple[float, ...] = ()
     edges: tuple[str, ...] = ()
     bucket_intervals: BucketHistory = ()
+    labels: LabelHistory = ()
 
 
 @dataclass(frozen=True, slots=True)
