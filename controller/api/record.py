@@ -15,7 +15,7 @@ from controller.api.reasons import Reason
 from controller.api.rules import VALIDATIONS, Rule
 from controller.api.scalars import Duration
 from controller.api.spec import Analysis
-from controller.api.status import Revision, Time
+from controller.api.status import Revision, Time, VerificationStatus
 from controller.api.verdicts import ShareCheck
 
 PAGE_WINDOWS: Final = 100
@@ -115,6 +115,9 @@ class Row(StatusModel):
         tuple[SliceCounts, ...], Field(max_length=MOST_SLICES, description="The same for parts of the requests.")
     ] = ()
     bad_seen: Annotated[bool | None, Field(description="Whether any series ever matched the bad selector.")] = None
+    labels_mature: Annotated[
+        Time | None, Field(description="From when on both arms' labels are equally old, where that is later.")
+    ] = None
     skipped: Annotated[Reason | None, Field(description="Why the window does not count for this metric.")] = None
     message: Annotated[_Text, Field(description="What was found, when skipped.")] = ""
 
@@ -147,6 +150,19 @@ class RecordedWindow(StatusModel):
         return (self.transition, self.number)
 
 
+class FrozenLabels(StatusModel):
+    """What stable's own history tells about labels, where ``total`` counts those."""
+
+    intervals: Annotated[int, Field(ge=0, description="Intervals that it rests on.")]
+    coverage: Annotated[_Number, Field(description="Labels by request.")]
+    half: Annotated[
+        Duration | None, Field(description="Half of the labels come within that; absent: it cannot be told.")
+    ] = None
+    most: Annotated[Duration | None, Field(description="95 % of them do.")] = None
+    least: Annotated[Duration, Field(description="What most may be, lower end.")]
+    longest: Annotated[Duration | None, Field(description="Upper end; absent: it cannot be told.")] = None
+
+
 class FrozenCalibration(StatusModel):
     """What stable's own history tells about noise, before the epoch (F5, F6b, F12)."""
 
@@ -161,6 +177,7 @@ class FrozenCalibration(StatusModel):
     ] = None
     noise_floor: Annotated[_Number, Field(description="Margin below which pods of one model differ.")] = "0"
     autocorrelation: Annotated[_Number | None, Field(description="Of neighbouring intervals.")] = None
+    labels: Annotated[FrozenLabels | None, Field(description="How late labels come, where total counts labels.")] = None
     message: Annotated[_Text, Field(description="The same in words.")] = ""
 
 
@@ -244,6 +261,9 @@ class RolloutRecordSpec(StatusModel):
     stable: Annotated[Revision, Field(description="What served.")]
     candidate: Annotated[Revision, Field(description="What was tried.")]
     frozen: Annotated[FrozenAnalysis, Field(description="What the judge needs besides the rows.")]
+    verification: Annotated[
+        VerificationStatus | None, Field(description="Page 0: what was proven before the first request.")
+    ] = None
     windows: Annotated[
         tuple[RecordedWindow, ...],
         Field(

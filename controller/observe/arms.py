@@ -47,6 +47,7 @@ class MetricQuestion:
         slices: labels by whose values the metric is looked at in parts as well.
         label_delay: how late labels arrive, where ``total`` counts those.
         cohort: the label that tells when the prediction was made; see ``labels``.
+        label_lag: how late labels came before the epoch, as far as that is known.
         among: what else the series of both counters must match.
         calibration: what the counts of each pod are worth; None: as they are.
         inflation: how much more the candidate's pods scattered in earlier windows than calibrated, at least 1.
@@ -64,6 +65,7 @@ class MetricQuestion:
     slices: tuple[str, ...] = ()
     label_delay: timedelta | None = None
     cohort: str | None = None
+    label_lag: timedelta = timedelta(0)
     among: tuple[Matcher, ...] = ()
     calibration: Calibration | None = None
     inflation: float = 1.0

@@ -78,8 +78,7 @@ def ripening(start: datetime, end: datetime, *, length: timedelta) -> Cohort | N
 def row_of(metric: MetricQuestion, question: Question, reading: Reading, read: Read) -> Row:
     """Return the row of a metric in the window that ``reading`` reads, or why it has no counts."""
     if metric.label_delay is None:
-        settled = _since_change(question, reading) >= reading.length
-        return _covered(reading.row(metric), metric, question, reading if settled else None)
+        return _as_they_come(metric, question, reading, settled=reading.length)
     if metric.cohort is not None:
         return _of_cohort(metric, question, reading, read)
     mature = (question.applied_at or reading.start) + metric.label_delay
@@ -87,7 +86,27 @@ def row_of(metric: MetricQuestion, question: Question, reading: Reading, read: R
         late, delay = f"{mature:%H:%M:%S}", format_duration(metric.label_delay)
         message = f"labels take up to {delay}, so that until {late} those of both arms are not equally old"
         return skipped(metric, Problem(Reason.LABELS_IMMATURE, message))
-    return _covered(reading.row(metric), metric, question, reading)
+    return _as_they_come(metric, question, reading, settled=timedelta(0))
+
+
+def _as_they_come(metric: MetricQuestion, question: Question, reading: Reading, *, settled: timedelta) -> Row:
+    """Return the row of all labels that arrived; of how many requests they are is told once both arms' are as old.
+
+    That is ``settled`` after a change of the weight, and after the time that history says labels take. Until then the
+    arm that got more requests has fewer labels for them, or none, and that means nothing.
+    """
+    row, since, mature = reading.row(metric), _since_change(question, reading), _matures(metric, question)
+    if mature is None or reading.start >= mature:
+        return _covered(row, metric, question, reading if since >= settled else None)
+    if row.skipped in (Reason.NO_CANDIDATE_TRAFFIC, Reason.METRIC_LOST):
+        message = f"labels take up to {format_duration(metric.label_lag)}, so that the candidate's may come until"
+        return skipped(metric, Problem(Reason.LABELS_IMMATURE, f"{message} {mature:%H:%M:%S}"))
+    return row if row.skipped is not None else row.model_copy(update={"labels_mature": mature})
+
+
+def _matures(metric: MetricQuestion, question: Question) -> datetime | None:
+    """Return when all labels are of requests since the weight changed, as far as history tells."""
+    return question.applied_at + metric.label_lag if question.applied_at and metric.label_lag else None
 
 
 def labelled_requests(question: Question, metric: MetricQuestion) -> tuple[str, ArmLabels | None] | None:

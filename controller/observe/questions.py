@@ -7,6 +7,7 @@ from controller.api.spec import Metric
 from controller.observe.arms import MetricQuestion, Question
 from controller.plan.calibration import calibration_of, inflations
 from controller.plan.counters import absence_allowed, counters_of
+from controller.plan.label_lag import known_labels, maturity
 
 __all__ = ["calibrated", "metric_question"]
 
@@ -31,14 +32,18 @@ def metric_question(metric: Metric) -> MetricQuestion:
 
 
 def calibrated(question: Question, frozen: FrozenAnalysis, earlier: tuple[RecordedWindow, ...]) -> Question:
-    """Return the question with what each pod's counts are worth: as frozen, and as earlier windows showed."""
+    """Return the question with what each pod's counts are worth: as frozen, and as earlier windows showed.
+
+    And with how late labels come, so that coverage is not held against labels that cannot be there yet.
+    """
     known = {metric.metric: metric.calibration for metric in frozen.metrics}
-    inflated = inflations(frozen, earlier)
+    inflated, labels = inflations(frozen, earlier), known_labels(frozen)
     metrics = tuple(
         replace(
             metric,
             calibration=calibration_of(known.get(metric.name), metric.kind),
             inflation=inflated.get(metric.name, 1.0),
+            label_lag=maturity(labels.get(metric.name)),
         )
         for metric in question.metrics
     )

@@ -7,7 +7,7 @@ from typing import Final
 from controller.api.analysis import Noise
 from controller.api.kinds import Bounds, Kind
 from controller.api.metric import Metric
-from controller.api.record import ArmCounts, FrozenAnalysis, FrozenCalibration, RecordedWindow
+from controller.api.record import ArmCounts, FrozenAnalysis, FrozenCalibration, FrozenLabels, RecordedWindow
 from controller.api.verdicts import Role
 from controller.judge import (
     FEWEST_INTERVALS,
@@ -131,7 +131,9 @@ def floored(margin: float, calibration: Calibration | None, *, noise: Noise, kin
     return Margins(roll_back=widened, promotion=max(0.0, margin - floor))
 
 
-def frozen_calibration(calibration: Calibration, *, message: str) -> FrozenCalibration:
+def frozen_calibration(
+    calibration: Calibration, *, message: str, labels: FrozenLabels | None = None
+) -> FrozenCalibration:
     """Return what the record keeps of a calibration."""
     return FrozenCalibration(
         source="Measured" if calibration.measured else "Prior",
@@ -141,6 +143,7 @@ def frozen_calibration(calibration: Calibration, *, message: str) -> FrozenCalib
         intraclass=None if calibration.intraclass is None else f"{calibration.intraclass:.6g}",
         noise_floor=f"{calibration.noise_floor:.6g}",
         autocorrelation=f"{calibration.autocorrelation:.4g}",
+        labels=labels,
         message=message,
     )
 

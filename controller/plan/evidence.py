@@ -93,8 +93,9 @@ def _metric_status(
     rates, difference, interval = each.shown_rates, each.shown_difference, each.shown_interval
     frozen, judged_once = figures.resolved, each.windows > 0
     slices = tuple(slice_statuses(trial, each.test.name))
-    remark = row.message if row is not None and row.skipped is None else None
-    note = "; ".join(filter(None, (figures.note(each), coverage_note(trial, each), remark)))
+    remarks = () if row is None or row.skipped is not None else (row.message, _until_mature(row))
+    covered = coverage_note(trial, each, labels=frozen.calibration.labels if frozen.calibration else None)
+    note = "; ".join(filter(None, (figures.note(each), covered, *remarks)))
     return MetricStatus(
         name=each.test.name,
         kind=figures.metric.kind,
@@ -117,12 +118,23 @@ def _metric_status(
     )
 
 
+def _until_mature(row: Row) -> str | None:
+    if row.labels_mature is None:
+        return None
+    return (
+        f"{Reason.LABELS_IMMATURE}: until {row.labels_mature:%H:%M:%S} the labels of both arms differ in age, so "
+        "for how many requests they are is not compared"
+    )
+
+
 def _state(each: MetricEvidence, row: Row | None, *, unproven: bool, slices: tuple[SliceStatus, ...]) -> Reason:
     """Why the newest window was not counted, or what stands against the metric although it was."""
     if row is None:
         return Reason.NO_WINDOW_YET
     if each.doubt is not None or row.skipped is not None:
         return each.doubt or row.skipped or Reason.COUNTED
+    if row.labels_mature is not None:
+        return Reason.LABELS_IMMATURE
     if unproven:
         return Reason.BAD_SERIES_NEVER_SEEN
     if each.test.promotion_margin == 0.0:

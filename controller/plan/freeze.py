@@ -18,6 +18,7 @@ from controller.plan.calibration import (
     frozen_calibration,
 )
 from controller.plan.counters import LE, counters_of, margin_of
+from controller.plan.label_lag import describe_labels, frozen_labels
 from controller.plan.situation import Situation
 from controller.plan.validity import share_check
 from controller.plan.world import Problem
@@ -69,13 +70,16 @@ def _frozen_metric(metric: Metric, history: StableHistory | None, situation: Sit
     calibration = calibrate(metric, history, _pods(situation))
     margins = floored(margin, calibration, noise=situation.spec.analysis.noise, kind=metric.kind)
     message = "" if calibration is None else describe_calibration(metric, calibration, margin, margins)
+    interval = situation.spec.strategy.interval
+    labels = frozen_labels(() if history is None else history.labels, interval)
+    message = "; ".join(filter(None, (message, describe_labels(metric, labels, interval=interval))))
     return FrozenMetric(
         metric=metric.name,
         margin=f"{margins.roll_back:.6g}",
         promotion_margin=_other(margins),
         bad=counters.bad or None,
         total=counters.total or None,
-        calibration=None if calibration is None else frozen_calibration(calibration, message=message),
+        calibration=None if calibration is None else frozen_calibration(calibration, message=message, labels=labels),
         **_frozen_history(history),
     )
 

@@ -61,7 +61,7 @@ def _with_evidence(situation: Situation, evidence: Evidence) -> ModelRolloutStat
         update={
             "window": _window_status(status, evidence),
             "analysis": analysis.model_copy(
-                update={"verdict": evidence.trial.verdict, "validity": doubt(evidence.trial), "metrics": metrics}
+                update={"verdict": evidence.trial.verdict, "validity": doubt(evidence), "metrics": metrics}
             ),
             "traffic": status.traffic.model_copy(
                 update={
@@ -139,7 +139,7 @@ def _data(situation: Situation) -> Fact:
         return Fact(ConditionType.DATA_AVAILABLE, "False", problem.reason, problem.message)
     if not live or evidence is None or not evidence.windows:
         return Fact(ConditionType.DATA_AVAILABLE, "Unknown", Reason.NO_WINDOW_YET, "No window was due yet")
-    held = holding(evidence.trial) if evidence.trial.invalid else None
+    held = holding(evidence) if evidence.trial.invalid else None
     if held is not None:
         return Fact(ConditionType.DATA_AVAILABLE, "False", held.reason, held.message)
     missing = missing_rows(evidence)

@@ -18,6 +18,7 @@ from controller.plan.epoch import (
 )
 from controller.plan.evidence import unproven_metrics
 from controller.plan.freeze import freeze
+from controller.plan.label_lag import immature
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
 from controller.plan.rules_outlook import out_of_reach, warned_of_margin, with_resolution
 from controller.plan.rules_safety import data_timed_out, stall
@@ -183,7 +184,8 @@ def promotable(situation: Situation, evidence: Evidence) -> bool:
     ``minRequests`` is taken from the spec as it stands, because it is no part of the evidence.
     """
     trial = replace(evidence.trial, min_requests=situation.spec.strategy.min_requests)
-    return trial.worse_at is None and trial.not_worse_now and not unproven_metrics(evidence)
+    proven = trial.worse_at is None and trial.not_worse_now and not unproven_metrics(evidence)
+    return proven and immature(evidence) is None
 
 
 def progress(situation: Situation) -> Decision | None:
@@ -234,6 +236,8 @@ def _in_the_way(situation: Situation, evidence: Evidence) -> Problem | None:
             f"{name}: no series ever matched its bad selector{exist}, so its zero proves nothing; mend the selector or "
             "set allowAbsent",
         )
+    if evidence.trial.not_worse_now and (young := immature(evidence)) is not None:
+        return young
     for each in evidence.trial.gating:
         fewest, needed = min(each.requests.stable, each.requests.candidate), situation.spec.strategy.min_requests
         if each.not_worse_now and fewest < needed:

@@ -10,6 +10,7 @@ from controller.api.status import RedFlag
 from controller.api.verdicts import Verdict
 from controller.plan.desired import desired_world, weights_are
 from controller.plan.epoch import begin_epoch, candidate_revision, frozen_hash, with_rejection
+from controller.plan.label_lag import known_labels, maturity
 from controller.plan.move import RETRY_SOON, move, wait
 from controller.plan.redflags import red_flag
 from controller.plan.situation import Decision, Situation
@@ -269,9 +270,13 @@ _COHORTS_UNTIL_RIPE = 3
 
 def _labels_take(situation: Situation) -> timedelta:
     """Return for how long a metric that decides may have nothing to judge, because labels come late."""
+    known = {} if situation.evidence is None else known_labels(situation.evidence.frozen)
     delays = [
-        metric.label_delay * (_COHORTS_UNTIL_RIPE if metric.cohort else 1)
+        max(
+            (metric.label_delay or timedelta(0)) * (_COHORTS_UNTIL_RIPE if metric.cohort else 1),
+            maturity(known.get(metric.name)),
+        )
         for metric in situation.spec.analysis.metrics
-        if metric.role.gating and metric.label_delay is not None
+        if metric.role.gating
     ]
     return max(delays, default=timedelta(0))

@@ -20,7 +20,7 @@ def held(situation: Situation) -> Decision | None:
     status, evidence = situation.status, situation.evidence
     if status.phase is not Phase.PROGRESSING or evidence is None:
         return None
-    problem = holding(evidence.trial)
+    problem = holding(evidence)
     if problem is None:
         return None
     if evidence.caught_up and deadline_passed(situation, evidence):

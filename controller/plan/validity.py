@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from controller.api.reasons import Reason
-from controller.api.record import ArmCounts, RecordedWindow, Row
+from controller.api.record import ArmCounts, FrozenLabels, RecordedWindow, Row
 from controller.api.spec import ModelRolloutSpec, Sessions
 from controller.api.status import ArmPair, SliceStatus
 from controller.api.verdicts import ShareCheck
 from controller.judge import Arm, Circumstances, Coverage, RateArm, Slice, SliceEvidence, Split, Trial, Window
 from controller.judge import Evidence as MetricEvidence
 from controller.plan.figures import e_value
+from controller.plan.label_lag import explain_lag, known_labels
+from controller.plan.situation import Evidence
 from controller.plan.world import Problem
 
 __all__ = [
@@ -82,15 +84,16 @@ def _arm(counts: ArmCounts) -> Arm:
     return Arm(total=float(total), bad=float(bad), requests=float(counts.total))
 
 
-def holding(trial: Trial) -> Problem | None:
+def holding(evidence: Evidence) -> Problem | None:
     """Say what holds the weight although the evidence might allow more: the comparison is invalid, or a slice worse."""
+    trial, labels = evidence.trial, known_labels(evidence.frozen)
     if trial.validity.mismatched:
         return Problem(Reason.SAMPLE_RATIO_MISMATCH, f"Invalid: {_shares(trial)}")
     for each in trial.doubtful:
         if each.doubt is Reason.METRIC_LOST:
             return Problem(Reason.METRIC_LOST, f"Invalid: {_lost(trial, each)}")
         if each.doubt is not None:
-            return Problem(each.doubt, f"Invalid: {coverage_note(trial, each)}")
+            return Problem(each.doubt, f"Invalid: {coverage_note(trial, each, labels=labels.get(each.test.name))}")
     slices = [_slice(trial, name, part) for name, parts in trial.worse_slices.items() for part in parts]
     if slices:
         return Problem(
@@ -101,9 +104,9 @@ def holding(trial: Trial) -> Problem | None:
     return None
 
 
-def doubt(trial: Trial) -> str | None:
+def doubt(evidence: Evidence) -> str | None:
     """Say what speaks against the comparison: what makes it invalid, or what a person should only know."""
-    problem = holding(trial)
+    problem, trial = holding(evidence), evidence.trial
     if problem is not None and trial.invalid:
         return problem.message[:_LONGEST]
     advisory = trial.validity.check is ShareCheck.ADVISORY and trial.validity.split.mismatched
@@ -126,8 +129,11 @@ def _lost(trial: Trial, each: MetricEvidence) -> str:
     )
 
 
-def coverage_note(trial: Trial, each: MetricEvidence) -> str | None:
-    """Say for which share of its requests each arm got labels; None for a metric that counts no labels."""
+def coverage_note(trial: Trial, each: MetricEvidence, *, labels: FrozenLabels | None = None) -> str | None:
+    """Say for which share of its requests each arm got labels; None for a metric that counts no labels.
+
+    ``labels`` is what history told about them: a difference that stays after labels had their time is none of age.
+    """
     coverage = trial.validity.coverage.get(each.test.name)
     if coverage is None or not min(coverage.stable.exposure, coverage.candidate.exposure) > 0:
         return None
@@ -140,7 +146,7 @@ def coverage_note(trial: Trial, each: MetricEvidence) -> str | None:
         return text
     return (
         f"{text}: what is compared are different parts of the requests; look whether the answers of both arms reach "
-        f"who labels them. {_lag(coverage)}If labels are only late, set labelDelay, and cohort"
+        f"who labels them. {explain_lag(labels)}{_lag(coverage)}If labels are only late, set labelDelay, and cohort"
     )
 
 

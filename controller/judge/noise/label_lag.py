@@ -36,8 +36,8 @@ _TELLING: Final = 16.3
 """χ² with three degrees of freedom, 99.9 %: what the best k must explain beyond a straight line."""
 _STEP: Final = 0.1
 _RATIO: Final = 1.08
-_UNEVEN_SCRAPES: Final = 0.002
-"""Share of an interval by which the moments of scrapes miss its edges."""
+_UNEVEN: Final = 0.01
+"""Share of the labels by which intervals must differ: less may come from the moments of scrapes, in both counters."""
 _LARGEST_AUTOCORRELATION: Final = 0.9
 _FEWEST_LABELS: Final = 20.0
 
@@ -150,8 +150,9 @@ def measure_label_lag(history: LabelHistory) -> LabelLag | None:
     fits = [(each, *flow.explained(each.shares)) for each in _grid(len(flow.requests))]
     best, coverage, least_squares = min(fits, key=lambda fit: fit[2])
     noise = flow.noise(best.shares)
-    near = [each for each, _, squares in fits if squares - least_squares <= _ALMOST * noise]
-    told = flow.straight - least_squares > _TELLING * noise
+    told = flow.straight - least_squares > max(_TELLING * noise, flow.uneven)
+    allowed = _ALMOST * noise if told else max(_TELLING * noise, flow.uneven)
+    near = [each for each, _, squares in fits if squares - least_squares <= allowed]
     return LabelLag(
         intervals=len(known),
         coverage=coverage if told else float(flow.labels.sum() / flow.known_requests),
@@ -196,21 +197,24 @@ class _Flow:
         left = root * self.labels - line @ np.linalg.lstsq(line, root * self.labels, rcond=None)[0]
         return float(left @ left)
 
+    @property
+    def uneven(self) -> float:
+        """Weighted squares that intervals alike may differ by."""
+        return float(self.weights @ np.square(_UNEVEN * self.labels))
+
     def explained(self, shares: Floats) -> tuple[float, float]:
         """Return coverage and the weighted squares that are left."""
         coverage, _, left = self._fit(shares)
         return coverage, float(self.weights @ (left * left))
 
     def noise(self, shares: Floats) -> float:
-        """Return the residuals' variance, as far as neighbouring ones are independent; at least that of scrapes."""
+        """Return the residuals' variance, as far as neighbouring ones are independent; at least 1, for whole counts."""
         _, _, left = self._fit(shares)
         scaled = np.sqrt(self.weights) * left
         squares, count = float(scaled @ scaled), int((self.weights > 0.0).sum())
         alike = float(scaled[1:] @ scaled[:-1]) / squares if squares > 0.0 else 0.0
         alike = min(max(0.0, alike), _LARGEST_AUTOCORRELATION)
-        size = float(self.labels.sum()) / count
-        fewest = 1.0 + (_UNEVEN_SCRAPES * size) ** 2
-        return max(squares / max(1, count - 4), fewest) * (1.0 + alike) / (1.0 - alike)
+        return max(1.0, squares / max(1, count - 4)) * (1.0 + alike) / (1.0 - alike)
 
     def _fit(self, shares: Floats) -> tuple[float, float, Floats]:
         """Return c, b and the residuals; neither c nor b is negative."""
