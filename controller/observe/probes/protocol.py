@@ -66,5 +66,8 @@ class ServerProtocol(Protocol):
     def invalid(self) -> str:
         """Return a body that a sane server refuses with 4xx."""
 
-    def problems(self, answer: Answer, description: ModelDescription | None) -> tuple[str, ...]:
-        """Return what contradicts the protocol in an answer of status 200: names, datatypes, shapes, echoed ids."""
+    def problems(self, answer: Answer, description: ModelDescription | None, *, request: str) -> tuple[str, ...]:
+        """Return what contradicts the protocol in an answer of status 200: names, datatypes, shapes, echoed ids.
+
+        ``request`` is the body that was sent.
+        """
