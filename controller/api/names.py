@@ -31,3 +31,9 @@ ROLLOUT_LABEL: Final = f"{GROUP}/rollout"
 
 EPOCH_LABEL: Final = f"{GROUP}/epoch"
 """On a RolloutRecord: the epoch that it documents."""
+
+VERIFIED_GATE: Final = f"{GROUP}/verified"
+"""Readiness gate of a pod template: a pod becomes ready only once its smoke test passed."""
+
+ALLOW_LABEL: Final = f"{GROUP}/allow"
+"""On a suspended CronJob: ``"true"`` lets rollouts of its namespace make Jobs from it."""

@@ -207,6 +207,7 @@ class VerificationStatus(StatusModel):
     """What was proven of the candidate before it served, and since."""
 
     of: Annotated[str, Field(max_length=64, description="Hash of the revision and spec.verify that it speaks of.")]
+    round: Annotated[int, Field(ge=0, description="Times that failed checks of it were asked for again.")] = 0
     checks: Annotated[
         tuple[CheckStatus, ...],
         Field(

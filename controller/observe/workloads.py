@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from controller.api.names import FINALIZER
+from controller.api.names import FINALIZER, VERIFIED_GATE
 from controller.observe.cluster import (
     AUTOSCALERS,
     DEPLOYMENTS,
@@ -145,23 +145,29 @@ class Workloads:
             started_at=parse_time(started) if started else None,
             ready_at=self._first_ready.see(metadata["uid"], parse_time(ready_since) if ready_since else None),
             trouble=pod_trouble(pod, since=since),
+            address=status.get("podIP"),
+            images={each["name"]: each.get("imageID", "") for each in status.get("containerStatuses") or ()},
+            gate=_gate(pod),
         )
 
 
 def workload_of(deployment: Json, autoscaler: str | None) -> Workload:
     """Return what a Deployment runs and how far it is."""
     spec, status = deployment["spec"], deployment.get("status", {})
+    containers = spec["template"]["spec"]["containers"]
     replicas = spec.get("replicas", 1)
     counts = {status.get(field, 0) for field in ("replicas", "updatedReplicas", "readyReplicas")}
     settled = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     return Workload(
         deployment=deployment["metadata"]["name"],
         hash=template_hash(spec["template"]),
-        images=tuple(container["image"] for container in spec["template"]["spec"]["containers"]),
+        images=tuple(container["image"] for container in containers),
         replicas=replicas,
         ready=status.get("readyReplicas", 0),
         rolled_out=settled and replicas >= 1 and counts == {replicas},
         autoscaler=autoscaler,
+        port=next((port["containerPort"] for each in containers for port in each.get("ports") or ()), None),
+        gated=has_gate(spec["template"]["spec"]),
     )
 
 
@@ -215,6 +221,18 @@ def label_selector(selector: Json) -> str:
             }[expression["operator"]]
         )
     return ",".join(terms)
+
+
+def has_gate(pod_spec: Json) -> bool:
+    """Whether pods of that spec wait for the operator's word before they are ready."""
+    return any(each.get("conditionType") == VERIFIED_GATE for each in pod_spec.get("readinessGates") or ())
+
+
+def _gate(pod: Json) -> bool | None:
+    if not has_gate(pod["spec"]):
+        return None
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(each["type"] == VERIFIED_GATE and each["status"] == "True" for each in conditions)
 
 
 def _ready_condition(pod: Json) -> Json:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from controller.api.reasons import ConditionType, Phase, Reason
 from controller.api.status import ModelRolloutStatus
-from controller.plan import rules_progress, rules_safety, rules_traffic, rules_validity
+from controller.plan import rules_progress, rules_safety, rules_traffic, rules_validity, rules_verify
 from controller.plan.conditions import Fact, kstatus_facts, with_facts
 from controller.plan.desired import desired_world, holds
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON
@@ -36,6 +36,7 @@ CHAIN: Final[tuple[Rule, ...]] = (
     rules_safety.stall_over,
     rules_progress.stable_adopted,
     rules_progress.candidate_found,
+    rules_verify.refused,
     rules_progress.candidate_ready,
     rules_progress.no_data,
     rules_progress.paused,
@@ -56,6 +57,7 @@ def decide(situation: Situation) -> Decision:
         decision,
         status=status,
         desired=desired,
+        announcements=(*decision.announcements, *rules_verify.restoration(situation.status, seen.status)),
         finalizer=_finalizer(seen, decision, status),
         next_look=_next_look(seen, replace(decision, status=status, desired=desired)),
     )

@@ -15,11 +15,14 @@ from controller.api.status import (
     Rejected,
     Revision,
     TrafficStatus,
+    VerificationStatus,
     WindowStatus,
 )
+from controller.api.verdicts import CheckState
 from controller.judge import alpha_for_attempt
 from controller.plan.calibration import NOT_YET_CALIBRATED
 from controller.plan.situation import Outcome, Situation
+from controller.plan.verify.work import verification_hash
 from controller.plan.world import Workload
 
 _KEPT = 50
@@ -77,6 +80,7 @@ def begin_epoch(situation: Situation, candidate: Revision) -> dict[str, object]:
         "step_index": 0,
         "window": WindowStatus(),
         "red_flags": (),
+        "verification": _verification(situation, candidate),
         "attempts": attempts,
         "traffic": status.traffic.model_copy(
             update={"observed_weight": None, "reachable_weight": None, "diverted_at": None}
@@ -102,7 +106,28 @@ def _adopted(situation: Situation) -> Revision:
     if stable is None or live is None:
         msg = "an epoch cannot begin before stable is known"
         raise AssertionError(msg)
-    return stable.model_copy(update={"hash": live.hash, "images": live.images})
+    if stable.hash == live.hash:
+        return stable.model_copy(update={"images": live.images})
+    proven = stable.proven and not tested(situation.spec)
+    return stable.model_copy(update={"hash": live.hash, "images": live.images, "proven": proven, "fingerprint": None})
+
+
+def tested(spec: ModelRolloutSpec) -> bool:
+    """Whether a smoke test is configured, without which every stable counts as proven."""
+    return spec.verify is not None and spec.verify.smoke is not None
+
+
+def _verification(situation: Situation, candidate: Revision) -> VerificationStatus | None:
+    """Return the table of an epoch that begins: empty, but for Jobs that have passed for the same revision."""
+    if situation.spec.verify is None:
+        return None
+    known, of = situation.status.verification, verification_hash(situation.spec, candidate)
+    if known is None or known.of != of:
+        return VerificationStatus(of=of)
+    jobs = [row for row in known.checks if row.name.startswith(("reproduction/", "pipeline/"))]
+    failed = any(row.state is not CheckState.PASSED for row in jobs)
+    kept = () if failed else tuple(jobs)
+    return VerificationStatus(of=of, round=known.round + failed, checks=kept)
 
 
 def _counted(known: tuple[Attempts, ...], stable: Revision, candidate: Revision) -> tuple[tuple[Attempts, ...], int]:
@@ -174,4 +199,5 @@ def first_page(situation: Situation, frozen: FrozenAnalysis) -> RolloutRecordSpe
         stable=status.stable,
         candidate=status.candidate,
         frozen=frozen,
+        verification=status.verification,
     )

@@ -6,6 +6,7 @@ from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, RecordedWindow, Row
 from controller.api.spec import Metric
 from controller.api.verdicts import Kind, Role
+from controller.plan.rules_verify import smoke_failed
 from controller.plan.situation import Situation
 from controller.plan.world import Problem
 
@@ -91,5 +92,5 @@ def _when(window: RecordedWindow) -> str:
     return f"window {window.start:%H:%M:%S} to {window.end:%H:%M:%S}"
 
 
-CHECKS: tuple[Check, ...] = (_pod_in_trouble, _every_request_bad, _threshold_exceeded)
+CHECKS: tuple[Check, ...] = (smoke_failed, _pod_in_trouble, _every_request_bad, _threshold_exceeded)
 """What acts fastest comes first."""

@@ -11,9 +11,11 @@ from controller.plan.conditions import Fact, truth, with_facts
 from controller.plan.desired import desired_world, fence_is, weights_are
 from controller.plan.evidence import counts, describe, gating_names
 from controller.plan.rules_outlook import margin_out_of_reach, with_outlook
+from controller.plan.rules_verify import verified
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE, UNDER_WAY
 from controller.plan.validity import doubt, holding
+from controller.plan.verify.table import with_checks
 from controller.plan.words import describe_missing_data, missing_rows
 
 
@@ -21,6 +23,7 @@ def refreshed(situation: Situation) -> Situation:
     """Return the situation with its status brought up to what was seen."""
     situation = replace(situation, problem=problem_with(situation))
     situation = replace(situation, status=_named(situation))
+    situation = replace(situation, status=with_checks(situation))
     if situation.evidence is not None and situation.status.analysis is not None and situation.status.phase in LIVE:
         situation = replace(situation, status=_with_evidence(situation, situation.evidence))
         return with_outlook(situation)
@@ -37,6 +40,7 @@ def concluded(situation: Situation, status: ModelRolloutStatus) -> ModelRolloutS
         _traffic(situation),
         _data(situation),
         _backup_ready(situation),
+        *verified(situation),
         *_outcome(situation),
     )
     return with_facts(status, facts, generation=situation.subject.generation, now=situation.now)

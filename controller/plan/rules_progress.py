@@ -22,6 +22,7 @@ from controller.plan.label_lag import immature
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
 from controller.plan.rules_outlook import out_of_reach, warned_of_margin, with_resolution
 from controller.plan.rules_safety import data_timed_out, stall
+from controller.plan.rules_verify import proof, unverified
 from controller.plan.situation import Decision, Evidence, Situation
 from controller.plan.transitions import Event
 from controller.plan.words import describe_missing_data, describe_not_worse, describe_progress
@@ -98,11 +99,9 @@ def candidate_ready(situation: Situation) -> Decision | None:
     if status.phase is not Phase.VERIFYING or world.candidate is None or world.stable is None:
         return None
     weight = situation.spec.strategy.steps[0]
-    if not world.candidate.rolled_out:
-        return wait(situation, Reason.CANDIDATE_NOT_READY, _not_ready(situation))
-    missing = _capacity_missing(situation, weight)
-    if missing is not None:
-        return wait(situation, Reason.CAPACITY_MISSING, missing)
+    pending = _unprepared(situation, weight) or unverified(situation)
+    if pending is not None:
+        return pending
     if situation.history is None:
         problem = situation.source_problem or Problem(Reason.PROMETHEUS_UNREACHABLE, "Prometheus was not asked yet")
         message = f"No request is diverted before it can be judged: {problem.message}"
@@ -130,7 +129,16 @@ def candidate_ready(situation: Situation) -> Decision | None:
         finalizer="add",
         opens=first_page(situation, frozen),
     )
+    decision = replace(decision, announcements=(*proof(situation), *decision.announcements))
     return warned_of_margin(situation, decision)
+
+
+def _unprepared(situation: Situation, weight: int) -> Decision | None:
+    """Wait while the candidate is not rolled out, or has too few pods for the weight."""
+    if situation.world.candidate is None or not situation.world.candidate.rolled_out:
+        return wait(situation, Reason.CANDIDATE_NOT_READY, _not_ready(situation))
+    missing = _capacity_missing(situation, weight)
+    return None if missing is None else wait(situation, Reason.CAPACITY_MISSING, missing)
 
 
 def _calibrated(analysis: AnalysisStatus | None, frozen: FrozenAnalysis) -> AnalysisStatus | None:

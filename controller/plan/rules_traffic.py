@@ -6,7 +6,7 @@ from controller.api.reasons import Phase, Reason
 from controller.api.status import Revision
 from controller.plan.acceptance import route_name
 from controller.plan.desired import desired_world, fence_is, weights_are
-from controller.plan.epoch import at_rest, past_epoch, revision_of
+from controller.plan.epoch import at_rest, past_epoch, revision_of, tested
 from controller.plan.move import RETRY_SOON, move, wait
 from controller.plan.situation import Decision, Outcome, Situation
 from controller.plan.transitions import Event
@@ -50,8 +50,9 @@ def _disagrees(situation: Situation, live: Workload, serving: list[str]) -> Deci
 
 
 def _first_stable(situation: Situation, live: Workload) -> Revision:
-    """Stable at bootstrap; it counts as proven at once, because no smoke test is configured."""
-    return revision_of(live, service=_service_of(situation, live.deployment)).model_copy(update={"proven": True})
+    """Stable at bootstrap; it counts as proven once it passed the smoke test, or at once when none is configured."""
+    first = revision_of(live, service=_service_of(situation, live.deployment))
+    return first.model_copy(update={"proven": not tested(situation.spec)})
 
 
 def _service_of(situation: Situation, deployment: str) -> str | None:

@@ -12,6 +12,7 @@ from controller.api.status import ModelRolloutStatus
 from controller.judge import Trial
 from controller.plan.calibration import StableHistory
 from controller.plan.transitions import Event
+from controller.plan.verify.work import Verification
 from controller.plan.windows import Clockwork
 from controller.plan.world import Desired, Problem, World
 
@@ -63,6 +64,8 @@ class Situation:
     """Requests per second of both arms over the last day, per metric; None when it is not known."""
     source_problem: Problem | None = None
     """Prometheus did not answer, or not in a way that can be read."""
+    verification: Verification = field(default_factory=Verification)
+    """How far the checks of ``spec.verify`` are."""
     past_epochs: int = 0
     """Highest epoch that a deleted ModelRollout of the same name left records of."""
     problem: Problem | None = None

@@ -33,6 +33,7 @@ class Event(StrEnum):
     STABLE_ADOPTED = "StableAdopted"
     CANDIDATE_FOUND = "CandidateFound"
     CANDIDATE_READY = "CandidateReady"
+    VERIFICATION_FAILED = "VerificationFailed"
     WEIGHT_APPLIED = "WeightApplied"
     STEP_PASSED = "StepPassed"
     APPROVAL_NEEDED = "ApprovalNeeded"
@@ -88,6 +89,7 @@ TABLE: Final[tuple[Transition, ...]] = (
     _line(_RESTING, Event.STABLE_ADOPTED, None, "0", "stable's new hash"),
     _line(_RESTING, Event.CANDIDATE_FOUND, VERIFYING, "0", "epoch + 1, candidate, attempt"),
     _line({VERIFYING}, Event.CANDIDATE_READY, PROGRESSING, "first step", "transition + 1, finalizer, record page 0"),
+    _line({VERIFYING}, Event.VERIFICATION_FAILED, ROLLING_BACK, "0", "transition + 1, rejected; nobody was served"),
     _line(LIVE | {VERIFYING}, Event.WEIGHT_APPLIED, None, "kept", "applied weight and moment: windows begin"),
     _line({PROGRESSING}, Event.STEP_PASSED, PROGRESSING, "next step", "transition + 1"),
     _line({PROGRESSING}, Event.APPROVAL_NEEDED, AWAITING, "kept", "reason"),

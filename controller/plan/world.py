@@ -4,6 +4,7 @@
 is tried again, so that silence never looks like an answer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -41,13 +42,19 @@ class Workload:
     rolled_out: bool
     autoscaler: str | None = None
     """``HorizontalPodAutoscaler/name`` (or ScaledObject) that targets it."""
+    port: int | None = None
+    """The first port that its containers name."""
+    gated: bool = False
+    """Its pods wait for the readiness gate ``modelrollout.dev/verified``."""
 
 
 @dataclass(frozen=True)
 class Pod:
     """A live pod of an arm.
 
-    ``ready_at`` is when it first became ready as far as anybody saw; ``trouble`` is a red flag of the pod itself.
+    ``ready_at`` is when it first became ready as far as anybody saw; ``trouble`` is a red flag of the pod itself;
+    ``images`` are the digests that its containers really run; ``gate`` is None where it has no readiness gate of ours,
+    else whether that is open.
     """
 
     name: str
@@ -56,6 +63,9 @@ class Pod:
     started_at: datetime | None = None
     ready_at: datetime | None = None
     trouble: Problem | None = None
+    address: str | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
+    gate: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,8 @@ class World:
     backup: Workload | None = None
     stable_pods: tuple[Pod, ...] = ()
     candidate_pods: tuple[Pod, ...] = ()
+    backup_pods: tuple[Pod, ...] = ()
+    """Read only where they wait for a readiness gate."""
     rivals: tuple[str, ...] = ()
     """Older ModelRollouts of the namespace that steer the same route."""
     problems: tuple[Problem, ...] = ()

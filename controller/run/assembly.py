@@ -6,22 +6,22 @@ from datetime import UTC, datetime, timedelta
 from controller.act.events import EventSink
 from controller.act.record import RecordKeeper
 from controller.api.record import RecordedWindow
-from controller.observe.cluster import ClusterPort
 from controller.observe.evidence import EvidenceSource, PrometheusEvidence, Question
 from controller.observe.prometheus import PrometheusServer
 from controller.observe.workloads import Workloads
 from controller.plan.calibration import StableHistory
 from controller.plan.windows import Window
 from controller.run.evidence import Source
-from controller.run.index import Index
 from controller.run.settings import PrometheusSettings, Settings
+from controller.run.surroundings import Surroundings
 from controller.run.telemetry import Telemetry
 from controller.run.turn import Ports, Turn
 from controller.run.world import WorldReader
 
 
-def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry, index: Index) -> Turn:
+def build_turn(settings: Settings, around: Surroundings) -> Turn:
     """Return what a worker runs for each key."""
+    cluster, telemetry = around.cluster, around.telemetry
     sources = {each.name: _source(each, telemetry) for each in settings.prometheus}
     return Turn(
         Ports(
@@ -31,7 +31,7 @@ def build_turn(settings: Settings, cluster: ClusterPort, telemetry: Telemetry, i
                 Workloads(cluster),
                 servers=frozenset(sources),
                 queried=frozenset(each.name for each in settings.prometheus if each.allow_queries),
-                shared=index.shares_route,
+                shared=around.index.shares_route,
             ),
             sources=sources,
             records=RecordKeeper(cluster),

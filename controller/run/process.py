@@ -21,6 +21,7 @@ from controller.run.resync import Resync
 from controller.run.server import Health, Server
 from controller.run.settings import Settings
 from controller.run.shell import Informer
+from controller.run.surroundings import Surroundings
 from controller.run.telemetry import Telemetry
 from controller.run.workers import Turn, Workers
 from controller.run.workqueue import WorkQueue
@@ -31,7 +32,7 @@ GRACE: Final = 15.0
 INFORMER_GRACE: Final = 5.0
 """Seconds for the informer to close its connections."""
 
-TurnFactory = Callable[[Settings, ClusterPort, Telemetry, Index], Turn]
+TurnFactory = Callable[[Settings, Surroundings], Turn]
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,9 @@ class Process:
         self._resync = Resync(
             metered, settings.namespaces, index=index, dispatch=dispatch, health=health, telemetry=telemetry
         )
-        turn = make_turn(settings, metered, telemetry, index)
+        self._endings: list[Callable[[], None]] = []
+        surroundings = Surroundings(metered, telemetry, index, wake=queue.put, on_stop=self._endings.append)
+        turn = make_turn(settings, surroundings)
         self._workers = Workers(queue, turn, count=settings.workers, observer=telemetry)
         self._informer = Informer(dispatch, namespaces=settings.namespaces, ended=self._tell(Milestone.INFORMER_ENDED))
         self._leadership = (
@@ -126,6 +129,8 @@ class Process:
     def _stop(self) -> None:
         _log.info("Stopping: turns in flight end, no new one begins")
         self._resync.stop()
+        for ending in self._endings:
+            ending()
         idle = self._workers.stop(GRACE)
         self._informer.stop(INFORMER_GRACE)
         if not idle:

@@ -7,7 +7,7 @@ the transition's number, and only a later turn that sees the change in the world
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ from controller.plan.windows import Clockwork
 from controller.plan.world import Desired, World
 from controller.run.evidence import EvidenceGatherer, Source, record_key
 from controller.run.key import Key
+from controller.run.verification.checks import Checks, NoChecks
 from controller.run.world import WorldReader
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Ports:
     records: RecordKeeper
     events: EventSink
     clock: Callable[[], datetime]
+    checks: Checks = field(default_factory=NoChecks)
     decided: Callable[[Key, Decision], None] = lambda _key, _decision: None
 
 
@@ -96,9 +98,10 @@ class Turn:
             clockwork=Clockwork(interval=interval, scrape=scrape, settle=settle),
             now=now,
         )
-        if source is None or situation.subject.deleting:
-            return situation  # The way out waits for no Prometheus and no record.
-        return self._gatherer.gather(situation, source)
+        if situation.subject.deleting:
+            return situation  # The way out waits for no Prometheus, no record and no check.
+        situation = self._ports.checks.gather(situation)
+        return situation if source is None else self._gatherer.gather(situation, source)
 
     def _carry_out(self, rollout: Json, situation: Situation, decision: Decision, router: Router) -> None:
         """Commit, then act, always; a fall of the weight leaves record and events for after the act."""
@@ -114,6 +117,7 @@ class Turn:
             rollout = commit_status(ports.cluster, rollout, decision.status)
         if decision.desired is not None:
             self._act(rollout, situation.world, decision.desired, router)
+        self._ports.checks.let_in(replace(situation, status=decision.status))
         if falling:
             self._document_late(situation, decision)
         if decision.finalizer == "remove":

@@ -10,6 +10,7 @@ from controller.api.status import ModelRolloutStatus, Revision
 from controller.observe.cluster import ClusterPort, Json
 from controller.observe.workloads import Workloads
 from controller.plan.transitions import UNDER_WAY
+from controller.plan.verify.work import pods_wanted
 from controller.plan.world import Problem, Route, World
 
 
@@ -64,11 +65,12 @@ class WorldReader:
                 route=route,
                 backup=backup,
                 stable_pods=self._workloads.pods(namespace, stable.deployment, since=since)
-                if running and stable
+                if stable and (running or stable.gated or pods_wanted(spec, status))
                 else (),
                 candidate_pods=self._workloads.pods(namespace, candidate.deployment, since=since)
                 if running and candidate
                 else (),
+                backup_pods=self._workloads.pods(namespace, backup.deployment) if backup and backup.gated else (),
                 rivals=self._workloads.rivals(rollout) if self._shared(rollout) else (),
                 problems=self._configuration_problems(spec),
             ),

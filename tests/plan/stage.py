@@ -20,8 +20,10 @@ from controller.plan.desired import holds
 from controller.plan.evidence import judged, start_trial
 from controller.plan.situation import Announcement, Decision, Evidence, Situation, Subject
 from controller.plan.transitions import LIVE
+from controller.plan.verify.findings import CheckKey, Outcome
+from controller.plan.verify.work import Verification, aligned, wanted
 from controller.plan.windows import Clockwork, Window, due_windows
-from controller.plan.world import Desired, Fence, Problem, Route, Workload, World
+from controller.plan.world import Desired, Fence, Pod, Problem, Route, Workload, World
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCRAPE = timedelta(seconds=2)
@@ -122,6 +124,16 @@ class Stage:
     """Requests per second over the last day, per metric."""
     history: dict[str, StableHistory] = field(default_factory=lambda: {"accuracy": quiet_history()})
     """What stable did before each epoch."""
+    pods: dict[str, tuple[Pod, ...]] = field(default_factory=dict)
+    """Per Deployment: its live pods."""
+    checks: Callable[[CheckKey], Outcome | None] = lambda _: None
+    """What the check found, or None while it runs."""
+    obstacle: Problem | None = None
+    """What keeps the checks from beginning."""
+    asked: list[CheckKey] = field(default_factory=list)
+    """Every check that was begun, in order, once each."""
+    outcomes: dict[CheckKey, Outcome] = field(default_factory=dict)
+    """What the process remembers of its checks; cleared, it has been started anew."""
     obeys: bool = True
     """The router does what is written; False: it never takes effect."""
     records: dict[int, RolloutRecordSpec] = field(default_factory=dict)
@@ -194,6 +206,8 @@ class Stage:
             route=self.route,
             backup=self.deployments.get(status.backup.deployment) if status.backup else None,
             rivals=self.rivals,
+            stable_pods=self.pods.get(stable, ()),
+            candidate_pods=self.pods.get(candidate, ()) if candidate and candidate != stable else (),
         )
         situation = Situation(
             subject=Subject(
@@ -214,7 +228,19 @@ class Stage:
             history=None if self.source_problem else self.history,
             traffic=self.daily,
         )
+        situation = replace(situation, verification=self._verification(situation))
         return replace(situation, evidence=self._evidence(situation))
+
+    def _verification(self, situation: Situation) -> Verification:
+        keys = wanted(aligned(situation))
+        for key in keys:
+            if key not in self.outcomes:
+                self.asked += [] if key in self.asked else [key]
+                outcome = self.checks(key)
+                if outcome is not None:
+                    self.outcomes[key] = outcome
+        running = {key: () for key in keys if key not in self.outcomes}
+        return Verification(finished=dict(self.outcomes), running=running, obstacle=self.obstacle)
 
     def _first_stable(self) -> str:
         return self.route.roles.stable if self.route.roles else self.spec.stable.deployment

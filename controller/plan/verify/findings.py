@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from controller.api.status import EnvironmentPair
 from controller.api.verdicts import CheckState
 from controller.plan.world import ArmName
 
@@ -76,6 +77,8 @@ class Outcome:
     findings: tuple[Finding, ...]
     at: datetime
     fingerprint: str | None = None
+    environment: EnvironmentPair | None = None
+    """Parity only: what was compared."""
 
     @property
     def failed(self) -> Finding | None:

@@ -14,11 +14,10 @@ from controller.act.record import RecordKeeper
 from controller.observe.cluster import ClusterPort, Json, Kind, connect
 from controller.observe.workloads import Workloads
 from controller.run.evidence import Source
-from controller.run.index import Index
 from controller.run.logs import set_up_logs
 from controller.run.process import Process
 from controller.run.settings import Settings
-from controller.run.telemetry import Telemetry
+from controller.run.surroundings import Surroundings
 from controller.run.turn import Ports, Turn
 from controller.run.world import WorldReader
 from tests.controlplane.exactly_once.script import ScriptedEvidence
@@ -93,12 +92,13 @@ def main(kubeconfig: str, namespace: str, chance: float, seed: int) -> int:
     set_up_logs(settings.logs)
     mortal = MortalCluster(connect(kubeconfig), chance=chance, seed=seed)
 
-    def make_turn(_: Settings, cluster: ClusterPort, __: Telemetry, index: Index) -> Turn:
+    def make_turn(_: Settings, around: Surroundings) -> Turn:
+        cluster = around.cluster
         return Turn(
             Ports(
                 cluster=cluster,
                 reader=WorldReader(
-                    cluster, Workloads(cluster), servers=frozenset({"default"}), shared=index.shares_route
+                    cluster, Workloads(cluster), servers=frozenset({"default"}), shared=around.index.shares_route
                 ),
                 sources={"default": Source(evidence=ScriptedEvidence(), scrape=SCRAPE, settle=SCRAPE)},
                 records=RecordKeeper(cluster),

@@ -7,18 +7,17 @@ import os
 import sys
 from pathlib import Path
 
-from controller.observe.cluster import ClusterPort, connect
-from controller.run.index import Index
+from controller.observe.cluster import connect
 from controller.run.key import Key
 from controller.run.lease import lease_name
 from controller.run.logs import set_up_logs
 from controller.run.process import Process
 from controller.run.settings import Settings, read_settings
-from controller.run.telemetry import Telemetry
+from controller.run.surroundings import Surroundings
 from controller.run.workers import Turn
 
 
-def record(_settings: Settings, _cluster: ClusterPort, _telemetry: Telemetry, _index: Index) -> Turn:
+def record(_settings: Settings, _surroundings: Surroundings) -> Turn:
     """Return a turn that prints its key and wants no other one."""
 
     def turn(key: Key) -> None:

@@ -1,0 +1,102 @@
+"""Checks that take their time, in threads of their own, so that no rollout's turn waits for a slow pod."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from controller.plan.verify.findings import CheckKey, Outcome
+from controller.run.key import Key
+
+THREADS: Final = 16
+"""Pods that are asked at once, over all rollouts."""
+KEPT: Final = 500
+"""Outcomes that are remembered per rollout; older ones are in status."""
+
+log = logging.getLogger(__name__)
+
+
+class Prober:
+    """Runs each check once and wakes the rollout when it ends; safe to share between threads.
+
+    Args:
+        wake: asks for a turn of the rollout.
+        threads: checks that run at once.
+    """
+
+    def __init__(self, wake: Callable[[Key], None], *, threads: int = THREADS) -> None:
+        self._wake = wake
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="check")
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, CheckKey], Future[Outcome]] = {}
+        self._finished: dict[str, OrderedDict[CheckKey, Outcome]] = {}
+        self._broken: dict[str, str] = {}
+
+    def stopping(self) -> bool:
+        """Whether the process ends, so that a check in flight should give up."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Let no further check begin; those in flight end by themselves soon."""
+        self._stopping.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def start(self, key: Key, uid: str, check: CheckKey, work: Callable[[], Outcome]) -> None:
+        """Begin a check unless it runs or has ended."""
+        with self._lock:
+            if (uid, check) in self._running or check in self._finished.get(uid, ()) or self.stopping():
+                return
+            future = self._running[uid, check] = self._pool.submit(work)
+        future.add_done_callback(lambda ended: self._ended(key, uid, check, ended))
+
+    def note(self, uid: str, check: CheckKey, outcome: Outcome) -> None:
+        """Remember the outcome of a check that was done within a turn."""
+        with self._lock:
+            finished = self._finished.setdefault(uid, OrderedDict())
+            finished[check] = outcome
+            while len(finished) > KEPT:
+                finished.popitem(last=False)
+
+    def finished(self, uid: str) -> Mapping[CheckKey, Outcome]:
+        """Return the outcomes of a rollout's checks that ended in this process."""
+        with self._lock:
+            return dict(self._finished.get(uid, ()))
+
+    def running(self, uid: str) -> frozenset[CheckKey]:
+        """Return the checks of a rollout that have not ended."""
+        with self._lock:
+            return frozenset(check for owner, check in self._running if owner == uid)
+
+    def broken(self, uid: str) -> str | None:
+        """Return what went wrong with a check itself, which says nothing about the candidate."""
+        with self._lock:
+            return self._broken.get(uid)
+
+    def forget(self, uid: str, *, but: Collection[CheckKey] = ()) -> None:
+        """Drop what is known of a rollout's checks, except for some."""
+        with self._lock:
+            kept = OrderedDict((check, found) for check, found in self._finished.get(uid, {}).items() if check in but)
+            self._broken.pop(uid, None)
+            if kept:
+                self._finished[uid] = kept
+            else:
+                self._finished.pop(uid, None)
+
+    def _ended(self, key: Key, uid: str, check: CheckKey, future: Future[Outcome]) -> None:
+        with self._lock:
+            self._running.pop((uid, check), None)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            log.error("A check of %s ended with an error of its own: %s", key, check, exc_info=error)
+            with self._lock:
+                self._broken[uid] = f"{check.part} of {check.arm}: {type(error).__name__}: {error}"
+        else:
+            with self._lock:
+                self._broken.pop(uid, None)
+            self.note(uid, check, future.result())
+        self._wake(key)
