@@ -5,7 +5,7 @@ interval are explained by its requests and those before, l = c·(k ∗ r) + b·(
 history), by weighted least squares over a grid of k: all at once after a delay, evenly until twice the delay, or as the
 sum of 1, 4 or 16 exponential waits. c is the coverage, b what the requests before the history still bring.
 
-- Those k that fit almost as well as the best (likelihood region, 95 %, by the residuals' own variance, inflated for
+- Those k that fit almost as well as the best (likelihood region, 99 %, by the residuals' own variance, inflated for
   their autocorrelation as in F6b) give the range of what may be true.
 - Where a straight line explains the labels almost as well as the best k does, the requests tell nothing of the delay:
   even traffic, or labels that take longer than the history is long. Then there is no upper end.
@@ -30,8 +30,8 @@ LabelHistory = Sequence[tuple[float, float] | None]
 
 Floats = NDArray[np.float64]
 
-_ALMOST: Final = 5.99
-"""χ² with two degrees of freedom, 95 %: delay and spread are both sought."""
+_ALMOST: Final = 9.21
+"""χ² with two degrees of freedom, 99 %: delay and spread are both sought, by ks that are never quite the true one."""
 _TELLING: Final = 16.3
 """χ² with three degrees of freedom, 99.9 %: what the best k must explain beyond a straight line."""
 _STEP: Final = 0.1
@@ -40,6 +40,7 @@ _UNEVEN: Final = 0.01
 """Share of the labels by which intervals must differ: less may come from the moments of scrapes, in both counters."""
 _LARGEST_AUTOCORRELATION: Final = 0.9
 _FEWEST_LABELS: Final = 20.0
+_SINGULAR: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,28 +115,29 @@ _SPREADS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Delay:
-    """One k of the grid: which share of an interval's labels comes how many intervals later."""
+class _Grid:
+    """Every k: its median and 95 % quantile, and in a row which share of the labels comes how many intervals later."""
 
-    half: float
-    most: float
+    half: Floats
+    most: Floats
     shares: Floats
 
 
-@lru_cache(maxsize=2)
-def _grid(intervals: int) -> tuple[_Delay, ...]:
-    """Every k, with means up to half the history; requests come evenly within an interval.
+@lru_cache(maxsize=1)
+def _grid(intervals: int) -> _Grid:
+    """Means up to half the history; requests come evenly within an interval.
 
     Labels that come all at once show it within a fraction of an interval; spread ones only in proportion.
     """
-    x = np.arange(-1.0, intervals + 1.0)
-    reach = intervals / 2.0
+    x, reach = np.arange(-1.0, intervals + 1.0), intervals / 2.0
     sharp = [(_AT_ONCE, mean) for mean in np.arange(0.0, reach, _STEP)]
     number = int(np.log(reach / _STEP) / np.log(_RATIO))
     spread = [(each, _STEP * _RATIO**power) for each in _SPREADS for power in range(number)]
-    return tuple(
-        _Delay(float(each.half * mean), float(each.most * mean), np.diff(each.reached(x, mean), 2))
-        for each, mean in sharp + spread
+    every = sharp + spread
+    return _Grid(
+        half=np.array([each.half * mean for each, mean in every]),
+        most=np.array([each.most * mean for each, mean in every]),
+        shares=np.array([np.diff(each.reached(x, mean), 2) for each, mean in every]),
     )
 
 
@@ -145,21 +147,22 @@ def measure_label_lag(history: LabelHistory) -> LabelLag | None:
     if len(known) < FEWEST_INTERVALS:
         return None
     flow = _Flow.of(history[known[0] : known[-1] + 1])
-    if flow.labels.sum() < _FEWEST_LABELS or flow.requests.sum() <= 0.0:
+    if flow.labels.sum() < _FEWEST_LABELS or flow.known_requests <= 0.0:
         return None
-    fits = [(each, *flow.explained(each.shares)) for each in _grid(len(flow.requests))]
-    best, coverage, least_squares = min(fits, key=lambda fit: fit[2])
-    noise = flow.noise(best.shares)
-    told = flow.straight - least_squares > max(_TELLING * noise, flow.uneven)
-    allowed = _ALMOST * noise if told else max(_TELLING * noise, flow.uneven)
-    near = [each for each, _, squares in fits if squares - least_squares <= allowed]
+    grid = _grid(len(flow.requests))
+    coverage, left = flow.explained(grid.shares)
+    squares = np.square(left) @ flow.weights
+    best = int(np.argmin(squares))
+    beyond, noise = squares - squares[best], flow.noise(left[best])
+    told = flow.straight - squares[best] > max(_TELLING * noise, flow.uneven)
+    near = grid.most[beyond <= (_ALMOST * noise if told else max(_TELLING * noise, flow.uneven))]
     return LabelLag(
         intervals=len(known),
-        coverage=coverage if told else float(flow.labels.sum() / flow.known_requests),
-        half=best.half,
-        most=best.most,
-        least=min(each.most for each in near),
-        longest=max(each.most for each in near) if told else None,
+        coverage=float(coverage[best]) if told else float(flow.labels.sum() / flow.known_requests),
+        half=float(grid.half[best]),
+        most=float(grid.most[best]),
+        least=float(near.min()),
+        longest=float(near.max()) if told else None,
     )
 
 
@@ -202,36 +205,35 @@ class _Flow:
         """Weighted squares that intervals alike may differ by."""
         return float(self.weights @ np.square(_UNEVEN * self.labels))
 
-    def explained(self, shares: Floats) -> tuple[float, float]:
-        """Return coverage and the weighted squares that are left."""
-        coverage, _, left = self._fit(shares)
-        return coverage, float(self.weights @ (left * left))
+    def explained(self, shares: Floats) -> tuple[Floats, Floats]:
+        """Return for each k the coverage c and what is left of the labels; neither c nor b is negative."""
+        count = len(self.requests)
+        earlier = np.subtract.outer(np.arange(count), np.arange(count))
+        own = shares @ np.where(earlier >= 0, self.requests[earlier], 0.0).T
+        before = 1.0 - np.minimum(1.0, np.cumsum(shares, axis=1))
+        c, b = _not_negative(own, before, self.labels, self.weights)
+        return c, self.labels - c[:, None] * own - b[:, None] * before
 
-    def noise(self, shares: Floats) -> float:
-        """Return the residuals' variance, as far as neighbouring ones are independent; at least 1, for whole counts."""
-        _, _, left = self._fit(shares)
+    def noise(self, left: Floats) -> float:
+        """Return the variance of what is left, where neighbouring intervals are independent; 1 at least, for counts."""
         scaled = np.sqrt(self.weights) * left
         squares, count = float(scaled @ scaled), int((self.weights > 0.0).sum())
         alike = float(scaled[1:] @ scaled[:-1]) / squares if squares > 0.0 else 0.0
         alike = min(max(0.0, alike), _LARGEST_AUTOCORRELATION)
         return max(1.0, squares / max(1, count - 4)) * (1.0 + alike) / (1.0 - alike)
 
-    def _fit(self, shares: Floats) -> tuple[float, float, Floats]:
-        """Return c, b and the residuals; neither c nor b is negative."""
-        own = np.convolve(self.requests, np.trim_zeros(shares, "b"))[: len(self.requests)]
-        before = 1.0 - np.minimum(1.0, np.cumsum(shares))
-        coverage, rest = _not_negative(own, before, self.labels, self.weights)
-        return coverage, rest, self.labels - coverage * own - rest * before
 
-
-def _not_negative(x: Floats, z: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
-    """Return the c, b ≥ 0 for which c·x + b·z is closest to y."""
-    xx, xz, zz = float(weights @ (x * x)), float(weights @ (x * z)), float(weights @ (z * z))
-    xy, zy = float(weights @ (x * y)), float(weights @ (z * y))
+def _not_negative(x: Floats, z: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return, row by row, the c, b ≥ 0 for which c·x + b·z is closest to y."""
+    xx, xz, zz = (x * x) @ weights, (x * z) @ weights, (z * z) @ weights
+    xy, zy = x @ (weights * y), z @ (weights * y)
     determinant = xx * zz - xz * xz
-    if determinant > 1e-9 * xx * zz:
-        c, b = (xy * zz - zy * xz) / determinant, (zy * xx - xy * xz) / determinant
-        if c >= 0.0 and b >= 0.0:
-            return c, b
-    alone_c, alone_b = (xy / xx if xx > 0.0 else 0.0), (zy / zz if zz > 0.0 else 0.0)
-    return (alone_c, 0.0) if alone_c * xy >= alone_b * zy else (0.0, alone_b)
+    apart = determinant > _SINGULAR * xx * zz
+    c, b = (_by(up, determinant, apart) for up in (xy * zz - zy * xz, zy * xx - xy * xz))
+    only_x, only_z = _by(xy, xx, xx > 0.0), _by(zy, zz, zz > 0.0)
+    fits, first = apart & (c >= 0.0) & (b >= 0.0), only_x * xy >= only_z * zy
+    return np.where(fits, c, np.where(first, only_x, 0.0)), np.where(fits, b, np.where(first, 0.0, only_z))
+
+
+def _by(dividend: Floats, divisor: Floats, where: NDArray[np.bool_]) -> Floats:
+    return np.divide(dividend, divisor, out=np.zeros_like(dividend), where=where)
