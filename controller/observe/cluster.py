@@ -59,7 +59,12 @@ class Kind:
 
 
 DEPLOYMENTS: Final = Kind("apps", "v1", "deployments")
+REPLICA_SETS: Final = Kind("apps", "v1", "replicasets")
 PODS: Final = Kind("", "v1", "pods")
+NODES: Final = Kind("", "v1", "nodes")
+"""Of no namespace: pass an empty one."""
+CONFIG_MAPS: Final = Kind("", "v1", "configmaps")
+SECRETS: Final = Kind("", "v1", "secrets")
 SERVICES: Final = Kind("", "v1", "services")
 EVENTS: Final = Kind("", "v1", "events")
 HTTP_ROUTES: Final = Kind("gateway.networking.k8s.io", "v1", "httproutes")
@@ -269,7 +274,12 @@ def _path(kind: Kind, namespace: str | None, name: str = "", subresource: str = 
 
 
 def _slim(body: Json) -> Json:
-    """Drop what nobody here reads and what is often the larger half of an object."""
+    """Drop what nobody here reads and what is often the larger half of an object.
+
+    Of configuration it is kept: nothing else tells when its content was edited.
+    """
+    if body.get("kind") in ("ConfigMap", "Secret"):
+        return body
     if isinstance(metadata := body.get("metadata"), dict):
         metadata.pop("managedFields", None)
     return body
