@@ -19,6 +19,7 @@ __all__ = [
     "pods",
     "positive",
     "share",
+    "shares",
     "whole",
 ]
 
@@ -57,6 +58,16 @@ def number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
 def share(text: str) -> float:
     """A share, without its ends."""
     return number(text, "a share above 0 and below 1 such as 0.01", lambda number: 0.0 < number < 1.0)
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """Shares of at least two parts, in proportion: they need not add up to 1."""
+    expected = "two to 100 numbers above 0 such as 0.7,0.2,0.1"
+    found = tuple(number(part, expected, lambda number: 0.0 < number <= 1e9) for part in text.split(","))
+    if not 2 <= len(found) <= 100:
+        msg = f"expected {expected}, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return found
 
 
 def positive(text: str) -> float:

@@ -2,68 +2,23 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.api.kinds import Better
-from controller.api.spec import Metric, ModelRolloutSpec, Superiority
+from controller.api.spec import ModelRolloutSpec
 from controller.api.verdicts import Kind, Role
 from controller.cli.latency import factor_of
+from controller.cli.planned_metrics import EVERY, TrafficOptions, planned_metric
 from controller.cli.simulated_metric import PlannedMetric
 from controller.cli.simulation import Plan
-from controller.cli.traffic import Effect, TrafficModel
-from controller.judge import (
-    HistogramTest,
-    MeanScale,
-    MeanTest,
-    MetricTest,
-    RateTest,
-    RatioTest,
-    alpha_for_attempt,
-)
-from controller.plan.counters import margin_of
+from controller.cli.traffic import Effect
+from controller.judge import DistributionTest, alpha_for_attempt
 
-__all__ = ["ASSUMED_LEVELS", "Scenario", "TrafficOptions", "left_out", "scenarios"]
-
-ASSUMED_LEVELS: Final[Mapping[Kind, float]] = {
-    Kind.RATIO: 0.01,
-    Kind.RATE: 0.01,
-    Kind.MEAN: 1.0,
-    Kind.HISTOGRAM: 0.12,
-}
-"""Stable's level of a metric for which none was stated; of a mean with bounds it is the middle."""
-
-_SPREAD: Final = 0.6
-"""Standard deviation of the logarithms of a histogram's values, where none was stated."""
+__all__ = ["Scenario", "left_out", "scenarios"]
 
 _CATASTROPHE: Final = 20
 _MOST_ABOVE: Final = 0.5
-_EVERY: Final = ""
-
-
-@dataclass(frozen=True)
-class TrafficOptions:
-    """The traffic as it was stated. Mappings go by metric, with the empty name for all others.
-
-    Attributes:
-        like: what holds where nothing else is stated.
-        rates: stable's level.
-        requests: expected requests per window, of both arms together.
-        deviations: standard deviation of the single values of a mean, in its unit; of a histogram's logarithms.
-        effects: what the candidate makes of the level; none at all: the scenarios that every rollout has.
-        windows: windows after which a run ends; None: at the deadline.
-        history: windows of stable before the first.
-        attempt: how many times this candidate has been tried, this one included.
-    """
-
-    like: TrafficModel
-    rates: Mapping[str, float] = field(default_factory=dict)
-    requests: Mapping[str, float] = field(default_factory=dict)
-    deviations: Mapping[str, float] = field(default_factory=dict)
-    effects: Mapping[str, Effect] = field(default_factory=dict)
-    windows: int | None = None
-    history: int = 200
-    attempt: int = 1
+_HALVINGS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -80,9 +35,6 @@ def scenarios(spec: ModelRolloutSpec, options: TrafficOptions) -> tuple[Scenario
     Raises:
         ValueError: nothing that decides can be simulated, or an option does not fit the metrics.
     """
-    if spec.analysis.group_sequential is not None:
-        msg = "spec.analysis.groupSequential: looks at a fixed sample are not simulated; take it out for a simulation"
-        raise ValueError(msg)
     plan = _plan(spec, options)
     _require_known(plan, options)
     if options.effects:
@@ -90,29 +42,19 @@ def scenarios(spec: ModelRolloutSpec, options: TrafficOptions) -> tuple[Scenario
     return tuple(_default_scenarios(plan))
 
 
-def left_out(spec: ModelRolloutSpec) -> tuple[str, ...]:
-    """Names of the metrics that would decide something and are not simulated."""
-    return tuple(each.name for each in spec.analysis.metrics if each.role is not Role.WATCH and not _simulated(each))
-
-
-def _simulated(metric: Metric) -> bool:
-    return metric.role is not Role.WATCH and metric.kind in ASSUMED_LEVELS
+def left_out(spec: ModelRolloutSpec, plan: Plan) -> tuple[str, ...]:
+    """Names of the metrics that would decide something and are not simulated: queries without a stated level."""
+    known = {each.test.name for each in plan.metrics}
+    return tuple(each.name for each in spec.analysis.metrics if each.role is not Role.WATCH and each.name not in known)
 
 
 def _plan(spec: ModelRolloutSpec, options: TrafficOptions) -> Plan:
     strategy = spec.strategy
     deadline = math.ceil(strategy.deadline / strategy.interval)
     windows = deadline if options.windows is None else min(options.windows, deadline)
-    metrics = [each for each in spec.analysis.metrics if _simulated(each)]
-    if not any(each.role.gating for each in metrics):
-        found = ", ".join(f"{each.name} ({each.kind})" for each in spec.analysis.metrics)
-        msg = (
-            "expected a Guardrail or Target of a kind that can be simulated, which distributions, pairs and queries "
-            f"are not; found {found}"
-        )
-        raise ValueError(msg)
+    metrics = [planned_metric(metric, spec, options, windows=windows) for metric in spec.analysis.metrics]
     return Plan(
-        metrics=tuple(_planned(metric, spec, options, windows=windows) for metric in metrics),
+        metrics=tuple(metric for metric in metrics if metric is not None),
         alpha=alpha_for_attempt(float(spec.analysis.alpha), options.attempt),
         steps=strategy.steps,
         advance=strategy.advance,
@@ -123,113 +65,18 @@ def _plan(spec: ModelRolloutSpec, options: TrafficOptions) -> Plan:
     )
 
 
-def _planned(metric: Metric, spec: ModelRolloutSpec, options: TrafficOptions, *, windows: int) -> PlannedMetric:
-    margin = margin_of(metric)
-    level = _level(metric, options)
-    requests = _stated(options.requests, metric.name, options.like.requests)
-    deviation = _stated(options.deviations, metric.name, _SPREAD if metric.kind is Kind.HISTOGRAM else level)
-    planned = PlannedMetric(
-        test=_test(metric, spec),
-        absolute=None if margin is None or margin.absolute is None else float(margin.absolute),
-        relative=None if margin is None or margin.relative is None else float(margin.relative),
-        noise=spec.analysis.noise,
-        traffic=replace(
-            options.like,
-            base=level,
-            requests=requests,
-            kind=metric.kind,
-            deviation=deviation if metric.kind is Kind.HISTOGRAM else deviation / level,
-            windows=windows,
-        ),
-        higher_is_better=metric.mean is not None and metric.mean.better is Better.HIGHER,
-    )
-    if (
-        planned.absolute is None
-        and planned.relative is not None
-        and metric.kind is not Kind.RATE
-        and not options.history
-    ):
-        msg = f"--history: the margin of {metric.name} is a relative one, which needs windows before the first; found 0"
-        raise ValueError(msg)
-    return planned if _scale(metric).bounds is None else _as_shares(planned, _scale(metric))
-
-
-def _test(metric: Metric, spec: ModelRolloutSpec) -> MetricTest:
-    strategy = spec.strategy
-    scale = _scale(metric)
-    ratio = RatioTest(
-        name=metric.name,
-        role=metric.role,
-        horizon=max(2, math.ceil(strategy.deadline / strategy.interval)),
-        weight=float(metric.weight),
-        harm_budget=None if strategy.harm_budget is None else float(strategy.harm_budget),
-        steps=strategy.steps,
-        threshold=None if metric.threshold is None else scale.judged_level(float(metric.threshold)),
-        min_requests=metric.min_requests or 0,
-        must_be_better=metric.superiority is Superiority.REQUIRED,
-        unit=scale.unit,
-    )
-    if metric.kind is Kind.RATIO or scale.bounds is not None:
-        return ratio if metric.kind is Kind.RATIO else replace(ratio, harm_budget=None)
-    return _TESTS[metric.kind](
-        name=ratio.name,
-        role=ratio.role,
-        horizon=ratio.horizon,
-        weight=ratio.weight,
-        threshold=ratio.threshold,
-        min_requests=ratio.min_requests,
-        must_be_better=ratio.must_be_better,
-    )
-
-
-_TESTS: Final[Mapping[Kind, type[RateTest | MeanTest | HistogramTest]]] = {
-    Kind.RATE: RateTest,
-    Kind.MEAN: MeanTest,
-    Kind.HISTOGRAM: HistogramTest,
-}
-
-
-def _scale(metric: Metric) -> MeanScale:
-    mean = metric.mean
-    if mean is None:
-        return MeanScale()
-    bounds = None if mean.bounds is None else (float(mean.bounds.low), float(mean.bounds.high))
-    return MeanScale(better=mean.better, bounds=bounds)
-
-
-def _level(metric: Metric, options: TrafficOptions) -> float:
-    low, high = _scale(metric).bounds or (0.0, 1.0 if metric.kind is Kind.RATIO else math.inf)
-    assumed = ASSUMED_LEVELS[metric.kind] if math.isinf(high) or metric.kind is Kind.RATIO else (low + high) / 2
-    level = _stated(options.rates, metric.name, assumed)
-    if not low < level < high:
-        bounds = f"above {low:g}" if math.isinf(high) else f"above {low:g} and below {high:g}"
-        msg = f"--rate: expected a level of {metric.name} {bounds}, found {level:g}"
-        raise ValueError(msg)
-    return level
-
-
-def _as_shares(planned: PlannedMetric, scale: MeanScale) -> PlannedMetric:
-    """A mean with bounds as it is judged: as a share of its range; single values are its ends, the worst case."""
-    level = planned.traffic.base
-    absolute = max(planned.absolute or 0.0, (planned.relative or 0.0) * abs(level)) / scale.room
-    traffic = replace(planned.traffic, base=scale.judged_level(level), kind=Kind.RATIO)
-    return replace(planned, absolute=absolute, relative=None, traffic=traffic, higher_is_better=False)
-
-
-def _stated(values: Mapping[str, float], name: str, otherwise: float) -> float:
-    return values.get(name, values.get(_EVERY, otherwise))
-
-
 def _require_known(plan: Plan, options: TrafficOptions) -> None:
     known = {each.test.name for each in plan.metrics}
     stated = {
         "--rate": options.rates,
         "--requests": options.requests,
         "--deviation": options.deviations,
+        "--shares": options.shares,
+        "--discordance": options.discordance,
         "--effect": options.effects,
     }
     for words, values in stated.items():
-        unknown = sorted(set(values) - known - {_EVERY})
+        unknown = sorted(set(values) - known - {EVERY})
         if unknown:
             msg = f"{words}: expected one of the metrics {', '.join(sorted(known))}, found {', '.join(unknown)}"
             raise ValueError(msg)
@@ -239,11 +86,34 @@ def _default_scenarios(plan: Plan) -> Iterator[Scenario]:
     gating = [each for each in plan.metrics if each.test.role.gating]
     yield Scenario("equal", plan)
     for each in gating:
-        for words, margins in (("on the margin", 1), ("2 margins worse", 2), ("catastrophic", _CATASTROPHE)):
-            changed = replace(each, traffic=replace(each.traffic, effect=_worse(each, margins)))
+        for words, effect in _changes(each):
+            changed = replace(each, traffic=replace(each.traffic, effect=effect))
             yield Scenario(f"{each.test.name} {words}", _with(plan, {each.test.name: changed}))
     better = {each.test.name: replace(each, traffic=replace(each.traffic, effect=_worse(each, -1))) for each in gating}
     yield Scenario("better", _with(plan, better))
+
+
+def _changes(planned: PlannedMetric) -> Iterator[tuple[str, Effect]]:
+    """What is tried with one metric; a distribution only counts as changed beyond its floor."""
+    yield "on the margin", _worse(planned, 1)
+    if planned.traffic.kind is Kind.DISTRIBUTION:
+        clear = max(_worse(planned, 2).absolute, _beyond_floor(planned))
+        yield "clearly changed", Effect(absolute=clear)
+        yield "catastrophic", Effect(absolute=max(clear, _worse(planned, _CATASTROPHE).absolute))
+    else:
+        yield "2 margins worse", _worse(planned, 2)
+        yield "catastrophic", _worse(planned, _CATASTROPHE)
+
+
+def _beyond_floor(planned: PlannedMetric) -> float:
+    """What more in the first cell of a distribution makes its stability index twice the floor, if anything does."""
+    base, floor = planned.traffic.base, planned.test.floor if isinstance(planned.test, DistributionTest) else 0.0
+    low, high = 0.0, 1.0 - base
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        ratio = (base + middle) / base * (1.0 - base) / max(1.0 - base - middle, 1e-300)
+        low, high = (middle, high) if middle * math.log(ratio) < 2 * floor else (low, middle)
+    return high
 
 
 def _worse(planned: PlannedMetric, margins: int) -> Effect:
@@ -257,6 +127,8 @@ def _worse(planned: PlannedMetric, margins: int) -> Effect:
             return Effect(factor=factor_of(share, median=base, spread=planned.traffic.deviation))
         case Kind.MEAN:
             return Effect(absolute=-margins * margin if planned.higher_is_better else margins * margin)
+        case Kind.DISTRIBUTION if margins < 0:
+            return Effect()
         case _:
             room = max((1.0 - base) / 2, margin)
             return Effect(absolute=max(min(margins * margin, room), -base / 2))
@@ -268,7 +140,7 @@ def _with(plan: Plan, changed: Mapping[str, PlannedMetric]) -> Plan:
 
 def _with_effects(plan: Plan, effects: Mapping[str, Effect]) -> Plan:
     """The plan with these effects; one for all metrics means all that decide."""
-    every = effects.get(_EVERY, Effect())
+    every = effects.get(EVERY, Effect())
     return replace(plan, metrics=tuple(_affected(each, effects, every) for each in plan.metrics))
 
 

@@ -16,10 +16,22 @@ from typing import Final
 import numpy as np
 
 from controller.api.verdicts import Kind
-from controller.cli.options import add_per_metric, below_one, count, not_negative, number, pods, positive, whole
+from controller.cli.options import (
+    add_per_metric,
+    below_one,
+    count,
+    not_negative,
+    number,
+    pods,
+    positive,
+    share,
+    shares,
+    whole,
+)
+from controller.cli.planned_metrics import ASSUMED_LEVELS, TrafficOptions
 from controller.cli.problems import reason, refuse
 from controller.cli.rollout_file import read_rollout
-from controller.cli.scenarios import ASSUMED_LEVELS, Scenario, TrafficOptions, left_out, scenarios
+from controller.cli.scenarios import Scenario, left_out, scenarios
 from controller.cli.simulation import Outcomes, simulate
 from controller.cli.simulation_report import as_json, as_text
 from controller.cli.traffic import Effect, TrafficModel
@@ -60,21 +72,39 @@ def _add_traffic_options(parser: argparse.ArgumentParser) -> None:
         "--rate",
         positive,
         shown="LEVEL",
-        means=f"stable's share of bad requests, events per exposure, mean, or median of a histogram; default: "
+        means=f"stable's share of bad requests, events per exposure, mean, median of a histogram, share of the first "
+        f"bucket or class of a distribution, share of wrong answers of pairs, or value of a query; default: "
         f"{ASSUMED_LEVELS[Kind.RATIO]:g}, of a mean 1 or the middle of its bounds, of a histogram "
-        f"{ASSUMED_LEVELS[Kind.HISTOGRAM]:g}",
+        f"{ASSUMED_LEVELS[Kind.HISTOGRAM]:g}, of a distribution that of --shares, of pairs "
+        f"{ASSUMED_LEVELS[Kind.PAIRED]:g}; a query without it is not simulated",
     )
     add_per_metric(
         group,
         "--requests",
         positive,
-        means=f"requests per window, both arms together; default: {model.requests:g}",
+        means=f"requests per window, both arms together, or pairs; default: {model.requests:g}",
     )
     add_per_metric(
         group,
         "--deviation",
         positive,
-        means="standard deviation of a mean's single values (default: as it) or of a histogram's logarithms (0.6)",
+        means="standard deviation of a mean's single values (default: as it), of a histogram's logarithms (0.6), or of "
+        "a query's values (0)",
+    )
+    add_per_metric(
+        group,
+        "--shares",
+        shares,
+        shown="SHARE,SHARE,...",
+        means="stable's share of each bucket or class of a distribution, in proportion; default: ten alike",
+    )
+    add_per_metric(
+        group,
+        "--discordance",
+        share,
+        shown="SHARE",
+        means="pairs in which one arm alone is wrong, as long as the arms are alike; default: the share of wrong "
+        "answers, or of right ones where those are fewer",
     )
     add_per_metric(
         group,
@@ -109,8 +139,11 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = scenarios(spec, _options(arguments))
     except (OSError, ValueError) as error:
         return refuse(reason(error), file=path)
-    for name in left_out(spec):
-        sys.stderr.write(f"note: metric {name} is not simulated (its kind is not); taken to be in order\n")
+    for name in left_out(spec, chosen[0].plan):
+        sys.stderr.write(
+            f"note: metric {name} is not simulated (a query, of which no level is stated: --rate {name}=VALUE); taken "
+            "to be in order\n"
+        )
     outcomes = _simulate(chosen, runs=arguments.runs, seed=arguments.seed, jobs=arguments.jobs)
     sys.stdout.write(_FORMATS[arguments.output](chosen, outcomes, seed=arguments.seed))
     return 0
@@ -133,6 +166,8 @@ def _options(arguments: argparse.Namespace) -> TrafficOptions:
         rates=dict(arguments.rate),
         requests=dict(arguments.requests),
         deviations=dict(arguments.deviation),
+        shares=dict(arguments.shares),
+        discordance=dict(arguments.discordance),
         effects=dict(arguments.effect),
         like=like,
         windows=arguments.windows,

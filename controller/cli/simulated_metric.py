@@ -1,5 +1,6 @@
 """One metric of simulated rollouts: its traffic, its calibration, and what is tested, for many runs side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,26 +9,34 @@ import numpy as np
 from controller.api.analysis import Noise
 from controller.api.verdicts import Kind, Role
 from controller.cli.traffic import Stream, TrafficModel
-from controller.judge import MetricTest
+from controller.judge import DistributionTest, GroupTest, MetricTest
 from controller.judge.batch import (
     AgreementBatch,
     BatchCalibration,
     BatchDemands,
     BatchTest,
     BatchWindow,
+    DistributionBatchTest,
     Flags,
     Floats,
+    GroupBatchTest,
     HistogramBatchTest,
     MeanBatchTest,
+    PairBatchTest,
     PodCounts,
+    QueryBatchTest,
     RateBatchTest,
     RatioBatchTest,
+    above_edges,
+    within_cells,
 )
 from controller.plan.freeze import MIN_EVENTS, MIN_HISTORY
 
 __all__ = ["PlannedMetric", "SimulatedMetric"]
 
 _LARGEST_SHARE_MARGIN: Final = 0.99
+_WITHOUT_HISTORY: Final = (Kind.PAIRED, Kind.QUERY)
+"""Kinds that nothing is calibrated for."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class PlannedMetric:
         noise: what the noise floor does to the margins.
         traffic: what is simulated; values with bounds are shares of their range.
         higher_is_better: whether the values of a mean without bounds are good when they are high.
+        ordered: whether the cells of a distribution are buckets, which have edges, and no classes.
     """
 
     test: MetricTest
@@ -49,6 +59,7 @@ class PlannedMetric:
     noise: Noise
     traffic: TrafficModel
     higher_is_better: bool = False
+    ordered: bool = False
 
     @property
     def margin(self) -> float:
@@ -85,13 +96,15 @@ class SimulatedMetric:
         demands: what else is asked of its evidence.
     """
 
-    def __init__(self, planned: PlannedMetric, *, history: int, runs: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, planned: PlannedMetric, *, alpha: float, history: int, runs: int, rng: np.random.Generator
+    ) -> None:
         self.name = planned.test.name
         self._sign = -1.0 if planned.higher_is_better else 1.0
         self._stream = Stream.start(planned.traffic, runs=runs, rng=rng)
-        past = self._stream.history(history)
+        past = self._stream.history(0 if planned.traffic.kind in _WITHOUT_HISTORY else history)
         self._calibration = _calibrated(planned, past)
-        self.test, self.demands = _tested(planned, self._calibration, past)
+        self.test, self.demands = _tested(planned, self._calibration, past, alpha=alpha)
 
     def window(self, number: int, weights: Floats) -> BatchWindow:
         """The window's effective counts."""
@@ -106,6 +119,8 @@ class SimulatedMetric:
             candidate_requests=raw[1].total.sum(axis=0),
             stable_buckets=stable.buckets,
             candidate_buckets=candidate.buckets,
+            stable_alone=raw[0].summed().alone,
+            candidate_alone=raw[1].summed().alone,
         )
 
     def keep(self, runs: Flags) -> None:
@@ -116,7 +131,7 @@ class SimulatedMetric:
 def _calibrated(planned: PlannedMetric, history: PodCounts) -> BatchCalibration:
     """What an epoch measures; red flags are judged on counts as they are."""
     model = planned.traffic
-    if planned.test.role is Role.RED_FLAG:
+    if planned.test.role is Role.RED_FLAG or model.kind in _WITHOUT_HISTORY:
         return BatchCalibration.nothing(history.total.shape[-1])
     match model.kind:
         case Kind.RATE:
@@ -125,42 +140,58 @@ def _calibrated(planned: PlannedMetric, history: PodCounts) -> BatchCalibration:
             calibrate = BatchCalibration.of_means
         case Kind.HISTOGRAM:
             calibrate = BatchCalibration.of_buckets
+        case Kind.DISTRIBUTION:
+            calibrate = BatchCalibration.of_classes
         case _:
             calibrate = BatchCalibration.of_shares
     return calibrate(history, stable_pods=model.stable_pods, candidate_pods=model.candidate_pods)
 
 
 def _tested(
-    planned: PlannedMetric, calibration: BatchCalibration, history: PodCounts
+    planned: PlannedMetric, calibration: BatchCalibration, history: PodCounts, *, alpha: float
 ) -> tuple[BatchTest, BatchDemands]:
     total, bad = history.total.sum(axis=(0, 1)), history.bad.sum(axis=(0, 1))
     enough = bad >= MIN_EVENTS if planned.traffic.kind is Kind.RATE else total >= MIN_HISTORY
     asked = planned.margins(bad / np.where(total > 0.0, total, 1.0), known=enough)
     floor = calibration.noise_floor
     margins = np.maximum(asked, floor)
-    if planned.traffic.kind in (Kind.RATIO, Kind.HISTOGRAM):
+    if planned.traffic.kind in (Kind.RATIO, Kind.HISTOGRAM, Kind.DISTRIBUTION):
         margins = np.minimum(margins, np.maximum(asked, _LARGEST_SHARE_MARGIN))
-    test = _test(planned, margins, calibration, history)
+    known = calibration.effective(history)
+    test = _test(planned, margins, calibration, known, alpha=alpha)
     promotion = None
     if planned.noise is Noise.STRICT and floor.any():
         narrowed = np.where(floor > 0.0, np.maximum(asked - floor, 0.0), margins)
         alone = replace(planned, test=replace(planned.test, steps=()))
-        promotion = _test(alone, narrowed, calibration, history)
+        promotion = _test(alone, narrowed, calibration, known, alpha=alpha)
     return test, BatchDemands(promotion, _agreement(planned, margins, calibration))
 
 
-def _test(planned: PlannedMetric, margins: Floats, calibration: BatchCalibration, history: PodCounts) -> BatchTest:
+def _test(
+    planned: PlannedMetric, margins: Floats, calibration: BatchCalibration, history: PodCounts, *, alpha: float
+) -> BatchTest:
+    """What is tested; ``history`` holds effective counts per window and run."""
+    test, buckets = planned.test, np.zeros((0, 0)) if history.buckets is None else history.buckets.sum(axis=1)
     match planned.traffic.kind:
-        case Kind.RATE:
-            return RateBatchTest(planned.test, margins)
         case Kind.MEAN:
-            return MeanBatchTest(planned.test, margins, calibration.batches)
+            return MeanBatchTest(test, margins, calibration.batches)
         case Kind.HISTOGRAM:
-            past = calibration.effective(history).buckets
-            return HistogramBatchTest(planned.test, margins, np.zeros((0, 0)) if past is None else past.sum(axis=1))
+            return HistogramBatchTest(test, margins, buckets)
+        case Kind.RATE | Kind.PAIRED | Kind.QUERY:
+            return _BY_WINDOWS_ALONE[planned.traffic.kind](test, margins)
         case _:
-            known = calibration.effective(history)
-            return RatioBatchTest(planned.test, margins, known.total.sum(axis=0), known.bad.sum(axis=0))
+            if isinstance(test, DistributionTest):
+                return DistributionBatchTest(test, margins, buckets, above_edges if planned.ordered else within_cells)
+            ratio = RatioBatchTest(test, margins, history.total.sum(axis=0), history.bad.sum(axis=0))
+            return GroupBatchTest(test, ratio, alpha) if isinstance(test, GroupTest) else ratio
+
+
+_BY_WINDOWS_ALONE: Final[Mapping[Kind, type[RateBatchTest | PairBatchTest | QueryBatchTest]]] = {
+    Kind.RATE: RateBatchTest,
+    Kind.PAIRED: PairBatchTest,
+    Kind.QUERY: QueryBatchTest,
+}
+"""Kinds whose test learns nothing from what stable did before."""
 
 
 def _agreement(planned: PlannedMetric, margins: Floats, calibration: BatchCalibration) -> AgreementBatch | None:

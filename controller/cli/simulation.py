@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.api.verdicts import Advance
+from controller.api.verdicts import Advance, Kind
 from controller.cli.simulated_metric import PlannedMetric, SimulatedMetric
 from controller.judge.batch import Flags, Floats, TrialBatch
 
@@ -61,7 +61,7 @@ class Outcomes:
     Attributes:
         endings: an ``Ending`` per run.
         windows: windows until then.
-        requests: the candidate's requests until then, of the metric that sees most.
+        requests: the candidate's requests until then, of the metric that sees most; pairs where there is no other.
         steps: the step in which it ended, from 1.
         margins: effective margin per metric and run.
     """
@@ -99,8 +99,10 @@ class _Rollouts:
 
     def __init__(self, plan: Plan, *, runs: int, rng: np.random.Generator) -> None:
         self._plan = plan
-        self._metrics = [SimulatedMetric(each, history=plan.history, runs=runs, rng=rng) for each in plan.metrics]
-        self._busiest = max(plan.metrics, key=lambda each: each.traffic.requests).test.name
+        self._metrics = [
+            SimulatedMetric(each, alpha=plan.alpha, history=plan.history, runs=runs, rng=rng) for each in plan.metrics
+        ]
+        self._busiest = max(plan.metrics, key=_served).test.name
         tests = [each.test for each in self._metrics]
         demands = {each.name: each.demands for each in self._metrics}
         self._trial = TrialBatch.start(tests, alpha=plan.alpha, min_requests=plan.min_requests, demands=demands)
@@ -173,3 +175,8 @@ class _Rollouts:
         """How every run ended; those that still go on are undecided."""
         self._note(np.ones(self._who.size, dtype=bool), Ending.UNDECIDED, self._plan.windows)
         return self._ended
+
+
+def _served(planned: PlannedMetric) -> tuple[bool, float]:
+    """Which metric tells the requests that the candidate serves: pairs are copies, and queries count nothing."""
+    return planned.traffic.kind not in (Kind.PAIRED, Kind.QUERY), planned.traffic.requests

@@ -9,7 +9,9 @@ from scipy.special import betaincinv
 
 from controller.api.verdicts import Kind
 from controller.cli.scenarios import Scenario
+from controller.cli.simulated_metric import PlannedMetric
 from controller.cli.simulation import Ending, Outcomes, Plan
+from controller.judge import GroupTest
 
 __all__ = ["as_json", "as_text", "share_bounds"]
 
@@ -24,6 +26,8 @@ _LEVELS: Final[Mapping[Kind, str]] = {
     Kind.RATE: "rate",
     Kind.MEAN: "mean",
     Kind.HISTOGRAM: "median",
+    Kind.DISTRIBUTION: "share of the first cell",
+    Kind.PAIRED: "share of wrong answers",
 }
 
 
@@ -106,16 +110,28 @@ def _heading(plan: Plan, outcomes: Outcomes, *, seed: int) -> Iterator[str]:
         f"{outcomes.endings.size} runs of at most {plan.windows} windows, seed {seed}; "
         f"steps {steps} % ({plan.advance}); alpha {plan.alpha:.4g} per side"
     )
-    for each in plan.metrics:
-        margin = float(np.median(outcomes.margins[each.test.name]))
-        widened = "" if margin <= each.margin * 1.01 else " (widened to the noise floor)"
-        level = f"{_LEVELS[each.traffic.kind]} {each.shown(each.traffic.base):.4g}"
-        relative = " of it" if each.traffic.kind is Kind.RATE else ""
+    design = next((each.test for each in plan.metrics if isinstance(each.test, GroupTest)), None)
+    if design is not None:
         yield (
-            f"  {each.test.name}: {each.test.role}, stable's {level}, "
-            f"margin {each.shown_margin(margin):.3g}{relative}{widened}, "
-            f"{each.traffic.requests:.0f} requests per window"
+            f"  ratios at {design.looks} looks, the last at {design.max_requests:.0f} requests of the candidate "
+            f"({design.spending})"
         )
+    for each in plan.metrics:
+        yield f"  {each.test.name}: {each.test.role}, {_compared(each, outcomes.margins[each.test.name])}"
+
+
+def _compared(planned: PlannedMetric, margins: "np.typing.NDArray[np.float64]") -> str:
+    traffic = planned.traffic
+    if traffic.kind is Kind.QUERY:
+        return f"value {traffic.base:.4g}, deviation {traffic.deviation:.3g}, threshold {planned.test.threshold:.4g}"
+    margin = float(np.median(margins))
+    widened = "" if margin <= planned.margin * 1.01 else " (widened to the noise floor)"
+    relative = " of it" if traffic.kind is Kind.RATE else ""
+    requests = f"{traffic.requests:.0f} requests per window"
+    if traffic.kind is Kind.PAIRED:
+        requests = f"{traffic.requests:.0f} pairs per window, {traffic.discordance:.3g} of them discordant"
+    level = f"{_LEVELS[traffic.kind]} {planned.shown(traffic.base):.4g}"
+    return f"stable's {level}, margin {planned.shown_margin(margin):.3g}{relative}{widened}, {requests}"
 
 
 def _share(outcomes: Outcomes, ending: int) -> str:

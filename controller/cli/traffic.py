@@ -1,9 +1,14 @@
 """Simulated traffic: requests of many runs, pod by pod and window by window, drawn from stated levels.
 
 Requests per pod are Poisson. A ratio's bad ones are binomial, a rate's events Poisson, the values of a mean follow a
-gamma distribution, those of a histogram a lognormal one whose median is its level. The level behind them is the base
-level, moved by drift and season (both arms alike) and by the effect (the candidate alone), shifted by what is lasting
-about the pod and drawn around it anew in each window and pod, which makes the intraclass correlation.
+gamma distribution, those of a histogram a lognormal one whose median is its level. The level of a distribution is the
+share of its first cell, the other cells share the rest as before. The level behind them is the base level, moved by
+drift and season (both arms alike) and by the effect (the candidate alone), shifted by what is lasting about the pod and
+drawn around it anew in each window and pod, which makes the intraclass correlation.
+
+Pairs and queries know no pods. Of pairs, either arm's share of wrong answers is its level; half of the discordance is
+each arm's own, and an effect makes the candidate alone wrong more often, or stable alone. The values of a query scatter
+normally around its level.
 """
 
 from dataclasses import dataclass, replace
@@ -38,16 +43,20 @@ class TrafficModel:
     """What one metric's counters see.
 
     Attributes:
-        base: stable's level: share of bad requests, events per exposure, mean, or median of a histogram.
-        requests: expected requests per window, of both arms together; for a rate the exposure.
+        base: stable's level: share of bad requests or wrong answers, events per exposure, mean, median of a histogram,
+            share of the first cell of a distribution, or value of a query.
+        requests: expected requests per window, of both arms together; for a rate the exposure, or pairs.
         effect: what the candidate makes of the level.
         onset: number of the window from which on it does.
-        kind: ratio, rate, mean or histogram.
+        kind: what the counters are of.
         stable_pods: pods of stable.
         candidate_pods: pods of the candidate.
         intraclass: correlation of one pod's requests in one window, in [0, 1); for a rate its excess variance.
         pod_deviation: standard deviation of the pods' lasting differences, on the logit (ratios) or logarithm.
-        deviation: standard deviation of the single values of a mean, as a share of it; of a histogram's logarithms.
+        deviation: standard deviation of the single values of a mean, as a share of it; of a histogram's logarithms;
+            of a query's values.
+        cells: of a distribution: stable's share of each bucket or class, the first of them the base.
+        discordance: of pairs: the share in which one arm alone is wrong, as long as both are alike.
         season: amplitude of a sine on the base level, as a share of it, in [0, 1).
         period: its length in windows.
         drift: what the base level is multiplied by at the last window, reached evenly from 1 at the first.
@@ -64,6 +73,8 @@ class TrafficModel:
     intraclass: float = 0.0
     pod_deviation: float = 0.0
     deviation: float = 1.0
+    cells: tuple[float, ...] = ()
+    discordance: float = 0.0
     season: float = 0.0
     period: int = 100
     drift: float = 1.0
@@ -72,7 +83,12 @@ class TrafficModel:
     @property
     def highest(self) -> float:
         """The highest level that there can be."""
-        return 1.0 if self.kind is Kind.RATIO else inf
+        return 1.0 if self.kind in (Kind.RATIO, Kind.DISTRIBUTION, Kind.PAIRED) else inf
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets or classes are counted."""
+        return len(self.cells) if self.kind is Kind.DISTRIBUTION else len(EDGES)
 
     @property
     def changed(self) -> float:
@@ -117,7 +133,7 @@ class Stream:
         counts = [self._draw(self._stable, self._levels(number), share=share) for number in range(-intervals, 0)]
         if not counts:
             none = np.zeros((0, *self._stable.shape))
-            return PodCounts(none, none, np.zeros((len(EDGES), *none.shape)))
+            return PodCounts(none, none, np.zeros((self.model.buckets, *none.shape)))
         buckets = [each.buckets for each in counts if each.buckets is not None]
         return PodCounts(
             total=np.stack([each.total for each in counts]),
@@ -128,9 +144,11 @@ class Stream:
     def window(self, number: int, weights: Floats) -> tuple[PodCounts, PodCounts]:
         """Both arms' pods in the window; ``weights`` is the candidate's percent of the requests, per run."""
         levels, share = self._levels(number), weights / 100
-        stable = self._draw(self._stable, levels, share=1.0 - share)
         effect = self.model.effect if number >= self.model.onset else Effect()
         changed = effect.on(levels, highest=self.model.highest)
+        if self.model.kind is Kind.PAIRED:
+            return self._pairs(levels, changed)
+        stable = self._draw(self._stable, levels, share=1.0 - share)
         return stable, self._draw(self._candidate, changed, share=share)
 
     def keep(self, runs: Flags) -> "Stream":
@@ -148,7 +166,7 @@ class Stream:
 
     def _draw(self, pods: Floats, levels: Floats, *, share: Floats) -> PodCounts:
         requests = self.model.requests * share / len(pods)
-        if self.model.kind is Kind.HISTOGRAM:
+        if self.model.kind in (Kind.HISTOGRAM, Kind.DISTRIBUTION):
             buckets = self._rng.poisson(requests * self._parts(pods, levels)).astype(np.float64)
             return PodCounts(buckets.sum(axis=0), np.zeros(pods.shape), buckets)
         total = self._rng.poisson(requests, size=pods.shape).astype(np.float64)
@@ -156,6 +174,9 @@ class Stream:
             case Kind.RATE:
                 variances = self.model.intraclass / np.maximum(levels, _SMALLEST_RATE)
                 return PodCounts(total, self._rng.poisson(total * self._scaled(pods, levels, variances)).astype(float))
+            case Kind.QUERY:
+                one = np.ones((1, levels.size))
+                return PodCounts(one, levels + self.model.deviation * self._rng.normal(size=one.shape))
             case Kind.MEAN:
                 variance = max(self.model.deviation**2, _SMALLEST_RATE)
                 own = self._scaled(pods, levels, np.full(levels.shape, self.model.intraclass * variance))
@@ -166,7 +187,11 @@ class Stream:
 
     def _parts(self, pods: Floats, levels: Floats) -> Floats:
         """Each pod's shares of the buckets in the window."""
-        shares = bucket_shares(np.maximum(levels, _SMALLEST_RATE) * np.exp(pods), self.model.deviation)
+        if self.model.kind is Kind.DISTRIBUTION:
+            first, others = self._lasting(pods, levels), np.array(self.model.cells[1:]).reshape(-1, 1, 1)
+            shares = np.concatenate([first[np.newaxis], (1.0 - first) * others / others.sum()])
+        else:
+            shares = bucket_shares(np.maximum(levels, _SMALLEST_RATE) * np.exp(pods), self.model.deviation)
         if self.model.intraclass == 0.0:
             return shares
         drawn = self._rng.gamma(shares * (1.0 - self.model.intraclass) / self.model.intraclass)
@@ -182,14 +207,31 @@ class Stream:
         return own
 
     def _shares(self, pods: Floats, levels: Floats) -> Floats:
-        model = self.model
-        own = np.broadcast_to(levels, pods.shape)
-        if model.pod_deviation > 0.0:
-            inside = np.clip(own, _SMALLEST_RATE, 1.0 - _SMALLEST_RATE)
-            odds = inside / (1.0 - inside) * np.exp(pods)
-            own = odds / (1.0 + odds)
+        """Each pod's share in the window, around its lasting one."""
+        model, own = self.model, self._lasting(pods, levels)
         if model.intraclass > 0.0:
             inside = np.clip(own, _SMALLEST_RATE, 1.0 - _SMALLEST_RATE)
             spread = (1.0 - model.intraclass) / model.intraclass
             own = self._rng.beta(inside * spread, (1.0 - inside) * spread)
         return own
+
+    def _lasting(self, pods: Floats, levels: Floats) -> Floats:
+        """Each pod's share, as far as it lasts."""
+        own = np.broadcast_to(levels, pods.shape)
+        if self.model.pod_deviation == 0.0:
+            return own
+        inside = np.clip(own, _SMALLEST_RATE, 1.0 - _SMALLEST_RATE)
+        odds = inside / (1.0 - inside) * np.exp(pods)
+        shifted: Floats = odds / (1.0 + odds)
+        return shifted
+
+    def _pairs(self, stable: Floats, candidate: Floats) -> tuple[PodCounts, PodCounts]:
+        """Both arms' wrong answers to the same requests, at these levels."""
+        more = candidate - stable
+        own = np.minimum(self.model.discordance / 2 + np.maximum(-more, 0.0), np.minimum(stable, 1.0 - candidate))
+        parts = np.stack([own, np.maximum(own + more, 0.0), np.maximum(stable - own, 0.0)])
+        right = np.maximum(1.0 - parts.sum(axis=0), 0.0)
+        wrong = self._rng.poisson(self.model.requests * parts).astype(np.float64)[:, np.newaxis]
+        total = wrong.sum(axis=0) + self._rng.poisson(self.model.requests * right)
+        down, up, both = wrong
+        return PodCounts(total, down + both, alone=down), PodCounts(total, up + both, alone=up)

@@ -276,19 +276,6 @@ def test_an_effect_is_in_the_unit_of_the_metric(tmp_path, capsys):
         assert scenario["metrics"][0]["candidateRate"] == pytest.approx(expected)
 
 
-def test_what_is_left_out_is_said(tmp_path, capsys):
-    drift = {"name": "scores", "distribution": {"buckets": "score_bucket"}, "margin": {"absolute": "0.02"}}
-    spec = SPEC | {"analysis": {"metrics": [*SPEC["analysis"]["metrics"], drift]}}
-    code, _, err = run(capsys, written(tmp_path, spec), "--runs", "3", "--jobs", "1", "--effect", "+0.5")
-
-    assert code == 0
-    assert err == "note: metric scores is not simulated (its kind is not); taken to be in order\n"
-    alone = SPEC | {"analysis": {"metrics": [drift]}}
-    code, _, err = run(capsys, written(tmp_path, alone))
-    assert code == 1
-    assert "which distributions, pairs and queries are not; found scores (distribution)" in err
-
-
 @pytest.mark.parametrize(("noise", "promoted"), [("Widen", True), ("Strict", False)])
 def test_pods_that_differ_widen_the_margin_or_stop_the_promotion(noise, promoted, tmp_path, capsys):
     spec = SPEC | {"analysis": {"noise": noise, "metrics": [SPEC["analysis"]["metrics"][1]]}}

@@ -104,3 +104,21 @@ def test_errors_on_the_line_stay_at_alpha():
 def test_a_share_that_is_none_is_refused():
     with pytest.raises(ValueError, match="metric errors: expected a share of alpha above 0 and at most 1, found 0"):
         group_test(share=0.0)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.0304, 0.01, 0.1, 0.025])
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (2.0, 1.0), (1.0, 3.0), (0.5, 2.0)])
+def test_a_crossing_decides_whatever_the_other_metrics_say(alpha, weights):
+    """The mean over the metrics is then just 1/alpha; no rounding may keep it below."""
+    share = weights[0] / sum(weights)
+    tests = [
+        group_test(share=share, weight=weights[0], looks=1),
+        RatioTest("accuracy", Role.GUARDRAIL, margin=0.02, horizon=2, weight=weights[1]),
+    ]
+    trial = Trial.start(tests, alpha=alpha)
+    better = [Window(Arm(1800, 900), Arm(200, 10))] * 30
+    for bad, good in zip(simulated(1, rates=(0.05, 0.30)), better, strict=True):
+        trial = trial.update({"errors": bad, "accuracy": good})
+    assert trial.metrics["accuracy"].log_combined < -40
+    assert trial.metrics["errors"].log_worse > 0
+    assert trial.worse_at is not None

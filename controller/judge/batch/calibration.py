@@ -24,16 +24,19 @@ class PodCounts:
         total: requests.
         bad: bad ones among them; 0 where there are buckets.
         buckets: requests per bucket, that axis in front of the others; None without.
+        alone: of pairs, those in which this arm alone was wrong; None without.
     """
 
     total: Floats
     bad: Floats
     buckets: Floats | None = None
+    alone: Floats | None = None
 
     def summed(self) -> "PodCounts":
         """Of all pods together."""
         buckets = None if self.buckets is None else self.buckets.sum(axis=-2)
-        return PodCounts(self.total.sum(axis=-2), self.bad.sum(axis=-2), buckets)
+        alone = None if self.alone is None else self.alone.sum(axis=-2)
+        return PodCounts(self.total.sum(axis=-2), self.bad.sum(axis=-2), buckets, alone)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

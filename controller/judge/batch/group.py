@@ -185,7 +185,7 @@ class GroupBatch:
     @property
     def log_worse(self) -> Floats:
         """Log of 1/(alpha·share) where the candidate was found worse than the margin, else 0."""
-        return np.where(self._worse.crossed, -log(self._test.alpha * self._test.metric.share), 0.0)
+        return np.where(self._worse.crossed, self._test.metric.crossing(self._test.alpha), 0.0)
 
     @property
     def log_restart(self) -> Floats:

@@ -16,7 +16,7 @@ from controller.api.verdicts import Advance
 from controller.judge._evidence import ALARM
 from controller.judge._process import MetricTest
 from controller.judge.batch.mean import AgreementBatch
-from controller.judge.numbers.vector import BatchWindow, Flags, Floats
+from controller.judge.numbers.vector import BatchWindow, Flags, Floats, log_means
 
 __all__ = ["BatchDemands", "BatchProcess", "BatchTest", "EvidenceBatch", "TrialBatch"]
 
@@ -175,7 +175,8 @@ class EvidenceBatch:
     @property
     def log_combined(self) -> Floats:
         """What a roll-back rests on: half ``restart``, half ``catastrophic``; at most 0 while not decisive."""
-        combined: Floats = np.logaddexp(self.log_restart, self.process.log_catastrophic) - log(2)
+        # As in a single run: of two equal parts the mean is just that, and a crossing at a look is just enough.
+        combined = log_means(np.stack([self.log_restart, self.process.log_catastrophic]))
         return np.where(self.process.decisive, combined, np.minimum(combined, 0.0))
 
     @property

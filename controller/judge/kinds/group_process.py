@@ -15,6 +15,9 @@ from controller.judge.kinds.score import StratifiedScore
 
 __all__ = ["GroupProcess", "GroupTest"]
 
+_ROUNDING = 1e-9
+"""Far below what testing at (1 − alpha)·alpha·share leaves."""
+
 
 @dataclass(frozen=True)
 class GroupTest(RatioTest):
@@ -41,6 +44,10 @@ class GroupTest(RatioTest):
     def process(self, alpha: float) -> Process:
         """Nothing crossed."""
         return GroupProcess.start(self, alpha)
+
+    def crossing(self, alpha: float) -> float:
+        """Log evidence of a crossing on the worse side: 1/(alpha·share), and what a weighted mean may round away."""
+        return _ROUNDING - log(alpha * self.share)
 
     def schedule(self, alpha: float) -> GroupSequential:
         """The looks of one side, with this error."""
@@ -107,7 +114,7 @@ class GroupProcess:
     @property
     def log_worse(self) -> float:
         """Log of 1/(alpha·share) once the candidate was found worse than the margin, before that 0."""
-        return -log(self.alpha * self.test.share) if self._worse.crossed else 0.0
+        return self.test.crossing(self.alpha) if self._worse.crossed else 0.0
 
     @property
     def log_restart(self) -> float:
