@@ -24,6 +24,7 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = {
     ConditionType.STALLED: "A person is needed (kstatus). Also true after a roll-back, so that tools that wait for a "
     "deployment see that it failed.",
     ConditionType.SPEC_ACCEPTED: "The spec can be carried out in this cluster.",
+    ConditionType.VERIFIED: "Every check that `spec.verify` asks for has passed. Absent where it never asked for any.",
     ConditionType.TRAFFIC_APPLIED: "The route holds what the newest transition wants.",
     ConditionType.DATA_AVAILABLE: "The newest window was judged for every metric that decides, and the arms can be "
     "compared.",
@@ -54,6 +55,19 @@ REASONS: Final[Mapping[str, Mapping[Reason, str]]] = {
         Reason.MARGIN_OUT_OF_REACH: "With the last day's traffic the margin cannot be resolved before the deadline.",
         Reason.NOISE_ABOVE_MARGIN: "`noise: Strict`, and stable's pods differ by more than the margin.",
         Reason.QUERY_NOT_ALLOWED: "A metric is a free query, which the operator's settings do not allow.",
+    },
+    "Verification": {
+        Reason.VERIFIED: "Every check that `spec.verify` asks for has passed.",
+        Reason.CHECKS_RUNNING: "Checks have not ended yet; `status.verification.checks` lists them.",
+        Reason.NOTHING_TO_VERIFY: "`spec.verify` asks for nothing, or there is no candidate.",
+        Reason.SMOKE_FAILED: "A pod did not pass its smoke test.",
+        Reason.GOLDEN_FAILED: "A golden request was answered wrongly.",
+        Reason.PARITY_MISMATCH: "The environments of both arms differ where they must not.",
+        Reason.PROVENANCE_MISMATCH: "The candidate does not carry the versions that the spec declares.",
+        Reason.REPRODUCTION_FAILED: "The Job that trains or scores again did not give the recorded numbers.",
+        Reason.PIPELINE_FAILED: "A component of the pipeline failed, or what must hold before or after it does not.",
+        Reason.FINGERPRINT_CHANGED: "After a roll-back stable does not answer as it did before the rollout.",
+        Reason.ENVIRONMENTS_DIFFER: "Latencies cannot be compared, because resources or load of the arms differ.",
     },
     "Evidence": {
         Reason.COUNTED: "The window was judged.",

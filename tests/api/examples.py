@@ -462,16 +462,84 @@ _POLICY: Final = (
     Refused("unknown sessions", {"traffic.sessions": "Some"}, "traffic.sessions", "Unsupported value", "'Sticky'"),
 )
 
+_CASE: Final[Json] = {"name": "cat", "request": "{}", "expect": [{"equals": "1"}]}
+_SIGNED = 'must be a decimal number in quotes such as "-0.05"'
+
+
+def _smoke(mistake: str, smoke: Json, field: str, message: str, offline: str = "") -> Refused:
+    changes = {"model.protocol": "Plain", "verify.smoke": smoke}
+    return Refused(mistake, changes, f"verify.smoke{field}", message, offline)
+
+
+def _expect(mistake: str, expectation: Json, field: str, message: str, offline: str = "") -> Refused:
+    case = {"name": "cat", "request": "{}", "expect": [expectation]}
+    return _smoke(mistake, {"cases": [case]}, f".cases[0].expect[0]{field}", message, offline)
+
+
+_VERIFY: Final = (
+    Refused("smoke without protocol", {"verify.smoke": {"cases": [_CASE]}}, "", "verify.smoke needs model.protocol"),
+    Refused("unknown protocol", {"model.protocol": "Telepathy"}, "model.protocol", "Unsupported value", "'KServeV1'"),
+    Refused("port 0", {"model.port": 0}, "model.port", "greater than or equal to 1"),
+    _smoke(
+        "golden requests from two places",
+        {"cases": [_CASE], "configMap": "golden"},
+        "",
+        "golden requests must come from cases or from configMap",
+    ),
+    _smoke(
+        "a golden case that expects nothing",
+        {"cases": [{"name": "cat", "request": "{}"}]},
+        ".cases[0]",
+        "each golden case must set expect, differential, or both",
+    ),
+    _expect("two expectations in one", {"equals": "1", "regex": "a"}, "", "must set exactly one of: equals, approx"),
+    _expect("finite: false", {"finite": False}, ".finite", "finite can only be true"),
+    _expect("an empty range", {"range": {}}, ".range", "range must set min, max, or both"),
+    _expect("a word as bound", {"range": {"min": "low"}}, ".range.min", _SIGNED),
+    Refused(
+        "parity that wants and allows the same",
+        {"verify.parity": {"require": ["Images"], "allowDiff": ["Images"]}},
+        "verify.parity",
+        "a group can be in require or in allowDiff",
+    ),
+    Refused(
+        "unknown group", {"verify.parity.require": ["Air"]}, "verify.parity.require[0]", "Unsupported value", "'Gpu'"
+    ),
+    Refused(
+        "provenance of nothing",
+        {"verify.provenance": {}},
+        "verify.provenance",
+        "provenance must declare at least one of",
+    ),
+    Refused(
+        "a recorded entry without value",
+        {"verify.reproduction": {"jobFrom": "train", "recorded": [{"name": "accuracy"}]}},
+        "verify.reproduction.recorded[0]",
+        "each recorded entry must set value or digest",
+    ),
+    Refused(
+        "a pipeline without Job",
+        {"verify.pipeline": [{"name": "train"}]},
+        "verify.pipeline[0].jobFrom",
+        "Required value",
+        "Field required",
+    ),
+)
+
 _NOT_YET: Final = (
-    _later("verify", {"smoke": {"latency": "100ms"}}),
-    _later("verify", {"pipeline": [{"cronJob": "train"}]}),
-    _later("verify", {}),
     _later("backup", {"replicas": 1, "keepFor": "24h"}),
     _later("backup", {"replicas": "Same", "reverifyEvery": "1h", "drillEvery": ""}),
     _later("watch", {"weight": 5, "windows": 100}),
-    _later("model.protocol", "OpenInference"),
-    _later("model.port", 8080),
 )
 
-REFUSED: Final[tuple[Refused, ...]] = (*_WHOLE, *_STRATEGY, *_ANALYSIS, *_METRICS, *_KINDS, *_POLICY, *_NOT_YET)
+REFUSED: Final[tuple[Refused, ...]] = (
+    *_WHOLE,
+    *_STRATEGY,
+    *_ANALYSIS,
+    *_METRICS,
+    *_KINDS,
+    *_POLICY,
+    *_VERIFY,
+    *_NOT_YET,
+)
 """Every mistake that admission can tell."""

@@ -13,7 +13,8 @@ from controller.api.command import parse_command
 from controller.api.reasons import Action, ConditionType, Phase, Reason
 from controller.api.spec import ModelRolloutSpec, Scale
 from controller.api.strategy import Approval, OnNoData, OnUndecided
-from controller.api.verdicts import Advance, Kind, Role, Verdict
+from controller.api.verdicts import Advance, CheckState, Kind, Role, Verdict
+from controller.api.verify import OnMismatch, ParityGroup, Protocol
 from controller.cli.main import COMMANDS, main
 from controller.plan.sizing import replicas_for
 from controller.plan.transitions import Event, allowed
@@ -143,14 +144,17 @@ def test_the_phases_in_which_a_request_is_possible(action: str, event: Event) ->
 
 def test_troubleshooting_speaks_of_every_reason_that_may_need_a_person() -> None:
     page = text_of(DOCS / "troubleshooting.md")
-    groups = ("The spec against the cluster", "Evidence", "Red flags", "Stable and backup")
-    needed = {reason for group in groups for reason in REASONS[group]} - {Reason.STABLE_ADOPTED, Reason.BACKUP_WARM}
+    groups = ("The spec against the cluster", "Verification", "Evidence", "Red flags", "Stable and backup")
+    needed = {reason for group in groups for reason in REASONS[group]} - {Reason.STABLE_ADOPTED, Reason.BACKUP_WARM, Reason.VERIFIED}
     assert {str(reason) for reason in needed if f"`{reason}`" not in page} == set()
 
 
 WORDS = {
     str(word)
-    for words in (Reason, Phase, ConditionType, Event, Verdict, Role, Advance, Approval, OnUndecided, OnNoData, Scale)
+    for words in (
+        *(Reason, Phase, ConditionType, Event, Verdict, Role, Advance, Approval, OnUndecided, OnNoData, Scale),
+        *(CheckState, OnMismatch, ParityGroup, Protocol),
+    )
     for word in words
 }
 OTHERS = {"ModelRollout", "RolloutRecord", "CrashLoopBackOff", "Superseded"}
