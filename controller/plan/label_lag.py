@@ -111,8 +111,8 @@ def explain_lag(labels: FrozenLabels | None) -> str:
     if labels is None or labels.longest is None:
         return ""
     return (
-        f"Before the epoch 95 % of stable's labels came within {format_duration(labels.longest)}, for "
-        f"{float(labels.coverage):.0%} of its requests; that is waited for, so this is not the age of the requests. "
+        f"Before the epoch stable's came for {float(labels.coverage):.0%} of its requests, 95 % of them within "
+        f"{format_duration(labels.longest)}, which was waited for. "
     )
 
 

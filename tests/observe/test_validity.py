@@ -229,6 +229,54 @@ def test_labels_that_come_late_are_not_compared_before_both_arms_are_equally_old
     assert asked(evidence, early, after=timedelta(minutes=6)).rows[1].skipped is None
 
 
+SLOW = replace(ACCURACY, label_lag=timedelta(minutes=3))
+"""History says that labels take three minutes."""
+
+
+def test_coverage_waits_for_what_history_says_labels_take(script: Script, evidence: PrometheusEvidence) -> None:
+    serve(script)
+    script.write(STABLE, "feedback_total", steadily(45), result="right")
+    script.write(CANDIDATE, "feedback_total", steadily(2), result="right")
+    changed = NOON - timedelta(minutes=2)
+    row = asked(evidence, question(ERRORS, SLOW, applied_at=changed)).rows[1]
+    assert row.skipped is None
+    assert row.labels_mature == changed + timedelta(minutes=3)
+    assert row.candidate is not None
+    assert (row.candidate.total, row.candidate.requests) == ("60", None)
+    later = asked(evidence, question(ERRORS, SLOW, applied_at=changed), after=timedelta(minutes=1)).rows[1]
+    assert later.labels_mature is None
+    assert later.candidate is not None
+    assert later.candidate.requests == "300"
+
+
+@pytest.mark.parametrize("exported", [True, False])
+def test_candidate_without_a_label_yet_is_no_silence(
+    script: Script, evidence: PrometheusEvidence, *, exported: bool
+) -> None:
+    serve(script)
+    script.write(STABLE, "feedback_total", steadily(45), result="right")
+    if exported:
+        script.write(CANDIDATE, "feedback_total", steadily(0), result="right")
+    young = question(ERRORS, SLOW, applied_at=NOON - timedelta(minutes=1))
+    row = asked(evidence, young).rows[1]
+    assert row.skipped is Reason.LABELS_IMMATURE
+    assert "labels take up to 3m, so that the candidate's may come until 12:02:00" in row.message
+    after = asked(evidence, young, after=timedelta(minutes=3)).rows[1]
+    assert after.skipped is (Reason.NO_CANDIDATE_TRAFFIC if exported else Reason.METRIC_LOST)
+
+
+def test_label_delay_that_is_too_short_does_not_make_coverage_differ(
+    script: Script, evidence: PrometheusEvidence
+) -> None:
+    serve(script)
+    for name in (STABLE, CANDIDATE):
+        script.write(name, "feedback_total", steadily(5), result="right")
+    short = replace(SLOW, label_delay=timedelta(minutes=1))
+    row = asked(evidence, question(ERRORS, short, applied_at=NOON - timedelta(minutes=2))).rows[1]
+    assert row.skipped is None
+    assert row.labels_mature == NOON + timedelta(minutes=1)
+
+
 MINUTE = timedelta(minutes=1)
 BY_COHORT = replace(ACCURACY, label_delay=MINUTE, cohort="made")
 
