@@ -65,7 +65,7 @@ class Answer:
 def _deeper_than(levels: int, value: JsonValue) -> bool:
     """Whether containers are nested more than that deep; level by level, so that no depth can overflow the stack."""
     level = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         level = [
             each
             for outer in level

@@ -4,6 +4,7 @@ Paths carry no version: KServe's Python server refuses them with 501, and users'
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote
 
 from controller.observe.probes.protocol import Model, ModelDescription, Tensor
@@ -11,7 +12,10 @@ from controller.observe.probes.protocols.envelope import accepted, elements, fla
 from controller.observe.probes.protocols.request import request_of
 from controller.observe.probes.protocols.tensors import flat, read_signature, tensor_problems
 from controller.observe.probes.target import Answer, Exchange, ProbeError
-from controller.plan.verify.findings import JsonValue
+from controller.plan.verify.findings import JsonValue, shortened
+
+_MOST_TENSORS: Final = 256
+_SHOWN: Final = 200
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class OpenInference:
         described = {each.name: each for each in description.outputs} if description else {}
         for name, output in zip(names, outputs, strict=True):
             if described and name not in described:
-                problems.append(f"output {name!r} is not among those described: {', '.join(sorted(described))}")
+                known = shortened(", ".join(sorted(described)), _SHOWN)
+                problems.append(f"output {name!r} is not among those described: {known}")
             problems += tensor_problems(output, described.get(name))
         return tuple(problems)
 
@@ -94,18 +99,20 @@ def _outputs(answer: Answer) -> list[dict[str, JsonValue]]:
         ProbeError: an error, or an answer without any.
     """
     document = members(accepted(answer), of="an answer")
-    outputs = [
-        members(each, of="an output") for each in elements(member(document, "outputs"), of="the answer's outputs")
-    ]
-    if not outputs:
-        msg = "expected at least one output, found none"
+    outputs = elements(member(document, "outputs"), of="the answer's outputs")
+    if not 0 < len(outputs) <= _MOST_TENSORS:
+        msg = f"expected 1 to {_MOST_TENSORS} outputs, found {len(outputs)}"
         raise ProbeError(msg)
-    return outputs
+    return [members(each, of="an output") for each in outputs]
 
 
 def _signature(document: dict[str, JsonValue], side: str) -> tuple[Tensor, ...]:
     """Read one side of the metadata; servers that do not know it leave it out, or null."""
-    return tuple(read_signature(members(each, of=side)) for each in elements(document.get(side) or [], of=side))
+    tensors = elements(document.get(side) or [], of=side)
+    if len(tensors) > _MOST_TENSORS:
+        msg = f"expected at most {_MOST_TENSORS} {side} in the model's metadata, found {len(tensors)}"
+        raise ProbeError(msg)
+    return tuple(read_signature(members(each, of=side)) for each in tensors)
 
 
 def _echo_problems(document: dict[str, JsonValue], asked: dict[str, JsonValue], *, name: str) -> list[str]:

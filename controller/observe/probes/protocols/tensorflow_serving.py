@@ -96,7 +96,12 @@ def _version(value: JsonValue) -> tuple[int, str, str]:
     status = found.get("status")
     code = status.get("error_code", "OK") if isinstance(status, dict) else "OK"
     number = str(found.get("version", "0"))
-    return int(number) if number.isascii() and number.isdigit() else 0, str(found.get("state")), str(code)
+    return _whole(number, default=0), str(found.get("state")), str(code)
+
+
+def _whole(text: str, *, default: int) -> int:
+    """Read a 64-bit number, which is a string in JSON from protocol buffers."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else default
 
 
 def _signature(document: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -122,7 +127,7 @@ def _tensors(value: JsonValue) -> tuple[Tensor, ...]:
 
 
 def _shape(value: JsonValue) -> tuple[int, ...]:
-    """Return a shape; 64-bit numbers are strings in JSON from protocol buffers."""
+    """Return a shape; sizes that are not known are -1."""
     sizes = value.get("dim", []) if isinstance(value, dict) else []
     texts = [str(each.get("size", "-1")) for each in sizes if isinstance(each, dict)] if isinstance(sizes, list) else []
-    return tuple(int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1 for text in texts)
+    return tuple(_whole(text, default=-1) for text in texts)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeGuard
 
 from controller.observe.probes.protocol import Tensor
 from controller.observe.probes.target import ProbeError
@@ -12,6 +12,8 @@ _INTEGERS: Final = frozenset(f"{kind}{bits}" for kind in ("INT", "UINT") for bit
 _FLOATS: Final = frozenset({"FP16", "FP32", "FP64", "BF16"})
 _DATATYPES: Final = _INTEGERS | _FLOATS | {"BOOL", "BYTES"}
 _SHOWN: Final = 60
+_HIGHEST_RANK: Final = 32
+_LARGEST_SIZE: Final = 2**63 - 1
 
 
 def read_signature(found: dict[str, JsonValue]) -> Tensor:
@@ -73,20 +75,22 @@ def _same_shape(found: tuple[int, ...], described: tuple[int, ...]) -> bool:
 
 
 def _shape(tensor: dict[str, JsonValue]) -> tuple[int, ...]:
-    """Return a shape; Triton's metadata writes its numbers as strings where its sources did.
+    """Return a shape.
 
     Raises:
-        ProbeError: it is no list of integers.
+        ProbeError: it is none; sizes and rank have bounds, so that their product cannot be made to explode.
     """
-    found = tensor.get("shape", [])
-    sizes = found if isinstance(found, list) else [found]
-    try:
-        if not any(isinstance(size, bool | float) for size in sizes):
-            return tuple(int(str(size)) for size in sizes)
-    except ValueError:
-        pass
-    msg = f"expected the shape of {tensor.get('name')!r} as a list of integers, found {shortened(repr(found), _SHOWN)}"
-    raise ProbeError(msg)
+    found = tensor.get("shape")
+    sizes = [size for size in found if _is_size(size)] if isinstance(found, list) else []
+    if not isinstance(found, list) or len(sizes) < len(found) or len(found) > _HIGHEST_RANK:
+        shown = shortened(repr(found), _SHOWN)
+        msg = f"expected the shape of {tensor.get('name')!r} as a list of up to {_HIGHEST_RANK} sizes, found {shown}"
+        raise ProbeError(msg)
+    return tuple(sizes)
+
+
+def _is_size(value: JsonValue) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= _LARGEST_SIZE
 
 
 def _leaves(values: list[JsonValue]) -> Iterator[JsonValue]:
@@ -101,6 +105,6 @@ def _fits(value: JsonValue, datatype: str) -> bool:
     """Whether a JSON value can be an element of that type; numbers must be finite, as in all JSON."""
     if datatype in ("BOOL", "BYTES"):
         return isinstance(value, bool if datatype == "BOOL" else str)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return False
-    return datatype in _FLOATS or float(value).is_integer()
+    if isinstance(value, bool | int):
+        return not isinstance(value, bool)
+    return isinstance(value, float) and math.isfinite(value) and (datatype in _FLOATS or value.is_integer())

@@ -1,0 +1,1 @@
+"""The client against pods that misbehave, the protocols against servers written from their specifications."""
