@@ -21,10 +21,9 @@ from controller.observe.cluster import (
 from controller.observe.environment.content import Contents, read_contents
 from controller.observe.environment.pods import has_started, pod_facts, stale_contents
 from controller.observe.environment.references import Source, references
-from controller.observe.environment.template import Groups, template_facts
-from controller.observe.environment.variables import file_facts, variable_facts
+from controller.observe.environment.variables import declared_facts
 from controller.observe.workloads import deployment_of, is_live, is_ready, label_selector, template_hash
-from controller.plan.verify.environment import Environment, Load, shown
+from controller.plan.verify.environment import Environment, Load
 
 KEPT_SECONDS: Final = 20.0
 """Seconds for which an environment is not read again, unless its template or its pods change."""
@@ -105,7 +104,7 @@ class EnvironmentReader:
             unknown |= dict.fromkeys((ParityGroup.NODES, ParityGroup.GPU), refused)
         return Environment(
             deployment=name,
-            declared=_declared(template, contents, order),
+            declared=declared_facts(template, contents, order.runtime or {}),
             observed=pod_facts(started, contents, nodes),
             pods=len(started),
             unknown=unknown,
@@ -175,16 +174,6 @@ class EnvironmentReader:
             self._kept.move_to_end(key)
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
-
-
-def _declared(template: Json, contents: Contents, order: EnvironmentOrder) -> Groups:
-    facts = template_facts(template)
-    for group, found in variable_facts(template, contents).items():
-        facts.setdefault(group, {}).update(found)
-    facts.setdefault(ParityGroup.CONFIG, {}).update(file_facts(template, contents))
-    told = {name: shown(version) for name, version in (order.runtime or {}).items()}
-    facts.setdefault(ParityGroup.RUNTIME, {}).update(told)
-    return facts
 
 
 def _key(deployment: Json, own: Sequence[Json], order: EnvironmentOrder) -> object:

@@ -45,7 +45,8 @@ def named(container: str, what: str, main: str) -> str:
 
 def template_facts(template: Json) -> Groups:
     """Return what a template declares, without its environment variables and the content that it refers to."""
-    main, facts = main_container(template), Groups(defaultdict(dict))
+    main = main_container(template)
+    facts = defaultdict[ParityGroup, dict[str, Fact]](dict)
     for container in containers(template["spec"]):
         image = ParityGroup.IMAGES if container["name"] == main else ParityGroup.SIDECARS
         facts[image][named(container["name"], "image", main)] = shown(container.get("image", ""))
@@ -59,7 +60,8 @@ def template_facts(template: Json) -> Groups:
 
 def container_facts(pod: Json) -> Groups:
     """Return command lines and resources, which admission may have changed in a pod."""
-    main, facts = main_container(pod), Groups(defaultdict(dict))
+    main = main_container(pod)
+    facts = defaultdict[ParityGroup, dict[str, Fact]](dict)
     for container in containers(pod["spec"]):
         for group, what, fact in (*_command(container), *_resources(container)):
             facts[group][named(container["name"], what, main)] = fact

@@ -8,14 +8,25 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from controller.api.verify import ParityGroup
 from controller.observe.cluster import Json
 from controller.observe.environment.arguments import group_of_variable
 from controller.observe.environment.content import Content, Contents
 from controller.observe.environment.references import Mount, Source, containers, mounts
-from controller.observe.environment.template import Groups, main_container, named
+from controller.observe.environment.template import Groups, main_container, named, template_facts
 from controller.plan.verify.environment import Fact, canonical, sealed, shown
 
 _MISSING: Final = Fact(marks=("missing",), text="missing")
+
+
+def declared_facts(template: Json, contents: Contents, runtime: Mapping[str, str]) -> Groups:
+    """Return all that a template declares, with the content that it refers to and what its server says of itself."""
+    facts = defaultdict[ParityGroup, dict[str, Fact]](dict, template_facts(template))
+    for group, found in variable_facts(template, contents).items():
+        facts[group].update(found)
+    facts[ParityGroup.CONFIG].update(file_facts(template, contents))
+    facts[ParityGroup.RUNTIME].update({name: shown(version) for name, version in runtime.items()})
+    return dict(facts)
 
 
 def variable_facts(pod: Json, contents: Contents) -> Groups:
@@ -23,7 +34,8 @@ def variable_facts(pod: Json, contents: Contents) -> Groups:
 
     Of a variable that is set twice the last one counts, and ``env`` before ``envFrom``, as for the kubelet.
     """
-    main, facts = main_container(pod), Groups(defaultdict(dict))
+    main = main_container(pod)
+    facts = defaultdict[ParityGroup, dict[str, Fact]](dict)
     for container in containers(pod["spec"]):
         variables = {**dict(_imported(container, contents)), **dict(_set(container, contents))}
         for variable, fact in variables.items():

@@ -192,12 +192,14 @@ def _load(stable: Load | None, candidate: Load | None) -> _Compared:
     other = candidate.per_pod if candidate else None
     if stable is None or candidate is None or mine is None or other is None:
         return _Compared(group=ParityGroup.LOAD, skipped="only one arm gets requests")
-    words = f"each of stable's {stable.pods} pods gets {mine:.1f} % of the requests, each of the candidate's "
-    words += f"{candidate.pods} gets {other:.1f} %"
+    words = (
+        f"a pod of stable gets {mine:.1f} % of the requests (one of {stable.pods}), "
+        f"a pod of the candidate {other:.1f} % (one of {candidate.pods})"
+    )
     if abs(other - mine) <= LOAD_TOLERANCE * mine:
         return _Compared(group=ParityGroup.LOAD, equal=words)
     even = max(1, round(candidate.percent / mine))
-    advice = "" if even == candidate.pods else f" ({even} candidate pods would be about even)"
+    advice = "" if even == candidate.pods else f"; about even would be {even} of the candidate"
     return _Compared(group=ParityGroup.LOAD, differences=(f"{words}{advice}",))
 
 
@@ -277,8 +279,9 @@ def _latency_void(parity: Parity, compared: dict[ParityGroup, _Compared]) -> str
     if not found:
         return None
     groups = ", ".join(each.group for each in found)
+    verb = "differs" if len(found) == 1 else "differ"
     words = shortened("; ".join(line for each in found for line in each.differences))
     return (
-        f"latency is not comparable, {groups} differ: {words}; make them equal, or accept that with "
+        f"latency is not comparable, {groups} {verb}: {words}; make them equal, or accept that with "
         f"verify.parity.allowDiff: [{groups}]"
     )
