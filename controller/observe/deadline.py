@@ -93,3 +93,13 @@ class DeadlineAdapter(HTTPAdapter):
         """Make the pool of connections; called by the base class."""
         super().init_poolmanager(*positional, socket_options=_KEEP_ALIVE, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+
+def innermost(error: BaseException) -> str:
+    """Return what an error is about: what wraps its cause names objects by address, and status must not change so."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        seen.append(following)
+        following = following.__cause__ or following.__context__
+    return str(getattr(seen[-1], "strerror", None) or seen[-1])

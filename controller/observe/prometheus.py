@@ -19,7 +19,7 @@ from requests.auth import AuthBase
 
 from controller.api.reasons import Reason
 from controller.observe.counters import Accepts, Sample, Series, is_count
-from controller.observe.deadline import DeadlineAdapter, complete_within
+from controller.observe.deadline import DeadlineAdapter, complete_within, innermost
 
 _CHUNK: Final = 65_536
 _SHOWN: Final = 200
@@ -190,7 +190,7 @@ class Prometheus:
         except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
             self._unreachable(f"gave no complete answer within {limit:g} s")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self._unreachable(f"gave no answer ({_cause(error)})")
+            self._unreachable(f"gave no answer ({_short(innermost(error))})")
 
     def _body(self, response: requests.Response) -> bytes:
         """Read the answer as it comes; identity is asked for, so that few bytes cannot unfold into many."""
@@ -298,14 +298,3 @@ def _short(said: object) -> str:
     """Return a foreign text in one printable line of at most ``_SHOWN`` characters."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(said)).split())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
-
-
-def _cause(error: BaseException) -> str:
-    """Return the innermost cause: what wraps it names objects by address, and status must not change with them."""
-    seen: list[BaseException] = []
-    following: BaseException | None = error
-    while following is not None and following not in seen:
-        seen.append(following)
-        following = following.__cause__ or following.__context__
-    innermost = seen[-1]
-    return _short(getattr(innermost, "strerror", None) or innermost)

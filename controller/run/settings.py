@@ -57,6 +57,13 @@ class PrometheusSettings(ApiModel):
         return SETTLE_SCRAPES * self.scrape_interval + SETTLE_MARGIN if self.settle is None else self.settle
 
 
+class MlflowSettings(ApiModel):
+    """An MLflow tracking server whose model versions rollouts may name."""
+
+    url: HttpUrl
+    bearer_token_file: OptionalPath = None
+
+
 class LeaderElectionSettings(ApiModel):
     """The Lease that lets one of several replicas work; without a namespace it lies in the operator's own."""
 
@@ -99,6 +106,7 @@ class Settings(ApiModel):
     """All settings; ``namespaces`` empty means the whole cluster."""
 
     prometheus: tuple[PrometheusSettings, ...]
+    mlflow: tuple[MlflowSettings, ...] = ()
     namespaces: tuple[ObjectName, ...] = ()
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     leader_election: LeaderElectionSettings = LeaderElectionSettings()

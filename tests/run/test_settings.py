@@ -21,6 +21,9 @@ prometheus:
   url: https://mesh.example:9090/select/0
   settle: 1m30s
   bearerTokenFile: /var/run/token
+mlflow:
+- url: http://mlflow.ml.svc:5000
+- {url: https://mlflow.example/team, bearerTokenFile: /var/run/mlflow}
 namespaces: [shop, bank]
 workers: 3
 leaderElection: {enabled: false, name: other, namespace: ""}
@@ -54,6 +57,14 @@ def test_settle_is_two_scrapes_and_five_seconds_unless_it_is_set() -> None:
     assert first.bearer_token_file is None
     assert second.settling == timedelta(seconds=90)
     assert second.bearer_token_file == Path("/var/run/token")
+
+
+def test_mlflow_servers_are_optional_each_with_its_own_token() -> None:
+    assert parse_settings(SMALLEST, origin="config.yaml").mlflow == ()
+    first, second = parse_settings(FULL, origin="config.yaml").mlflow
+    assert (first.url, first.bearer_token_file) == ("http://mlflow.ml.svc:5000", None)
+    assert (second.url, second.bearer_token_file) == ("https://mlflow.example/team", Path("/var/run/mlflow"))
+    assert "mlflow[0].url" in refusal(SMALLEST + "mlflow: [{url: 'file:///etc'}]")
 
 
 def test_a_missing_file_is_named_with_the_option_that_names_another(tmp_path: Path) -> None:
