@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
@@ -16,6 +16,7 @@ from controller.observe.cluster import ClusterError
 from controller.observe.evidence import EvidenceSource, Question
 from controller.observe.prometheus import SourceError
 from controller.observe.questions import calibrated, metric_question
+from controller.plan.calibration import StableHistory
 from controller.plan.evidence import judged, start_trial, unproven_metrics
 from controller.plan.situation import Evidence, Situation
 from controller.plan.transitions import LIVE
@@ -23,6 +24,10 @@ from controller.plan.windows import Window, due_windows
 from controller.plan.world import Problem
 
 log = logging.getLogger(__name__)
+
+LONGEST_KEPT: Final = timedelta(seconds=30)
+"""For how long a history is kept at most, or half an interval where that is less: so long it also proves that
+Prometheus answers, and who looks again after an interval gets a new one."""
 
 MOST_WINDOWS_PER_TURN: Final = 25
 """After an outage the missed windows are judged in turns of this many, so that other rollouts get theirs."""
@@ -45,18 +50,33 @@ class _Folded:
     trial: Trial
 
 
+@dataclass(frozen=True)
+class _Past:
+    """What stable did before an epoch, asked at a moment, and of which question that is the answer."""
+
+    asked: tuple[object, ...]
+    until: datetime
+    history: Mapping[str, StableHistory]
+    traffic: Mapping[str, float] | None
+
+
 class EvidenceGatherer:
-    """Asks for what is due and judges what is recorded; a cache spares replaying the whole record each turn."""
+    """Asks for what is due and judges what is recorded.
+
+    Caches spare replaying the whole record each turn, and reading the whole history at each change of a pod while the
+    candidate is made ready.
+    """
 
     def __init__(self, records: RecordKeeper) -> None:
         self._records = records
         self._folded: dict[str, tuple[int, _Folded]] = {}
+        self._pasts: dict[str, _Past] = {}
 
     def gather(self, situation: Situation, source: Source) -> Situation:
         """Return the situation with evidence, or with the reason why there is none."""
         status = situation.status
         if status.phase is Phase.VERIFYING:
-            return _with_history(situation, source)
+            return self._with_history(situation, source)
         if status.epoch == 0:
             past = self._records.highest_epoch(situation.subject.namespace, situation.subject.name)
             return replace(situation, past_epochs=past)
@@ -76,6 +96,35 @@ class EvidenceGatherer:
         )
         evidence = replace(evidence, hints=_hints(situation, source, evidence))
         return replace(situation, evidence=evidence, source_problem=problem)
+
+    def _with_history(self, situation: Situation, source: Source) -> Situation:
+        """Read stable's own history before the first request is diverted; this also proves that Prometheus answers."""
+        candidate = situation.world.candidate
+        if candidate is None or not candidate.rolled_out or situation.world.stable is None:
+            return situation
+        try:
+            past = self._past(situation, source)
+        except SourceError as error:
+            return replace(situation, source_problem=Problem(error.reason, error.message))
+        return replace(situation, history=past.history, traffic=past.traffic)
+
+    def _past(self, situation: Situation, source: Source) -> _Past:
+        """Return what stable did until now, or until a moment ago if the same was asked then.
+
+        Raises:
+            SourceError: nothing is known.
+        """
+        uid, now, interval = situation.subject.uid, situation.now, situation.clockwork.interval
+        question = _question(situation, 0)
+        asked, known = _same_history(situation, question), self._pasts.get(uid)
+        if known is not None and known.asked == asked and now - known.until < min(LONGEST_KEPT, interval / 2):
+            return known
+        history = source.evidence.history(question, before=now, interval=interval)
+        past = _Past(asked, until=now, history=history, traffic=_traffic(situation, source, question))
+        # Replaced as a whole, never changed: several rollouts have their turns at the same time.
+        kept = {key: each for key, each in self._pasts.items() if now - each.until < LONGEST_KEPT}
+        self._pasts = {**kept, uid: past}
+        return past
 
     def _fresh(
         self, situation: Situation, source: Source, record: Record
@@ -173,17 +222,12 @@ def _observed(
     return source.evidence.window(window, calibrated(_question(situation, weight), frozen, earlier))
 
 
-def _with_history(situation: Situation, source: Source) -> Situation:
-    """Read stable's own history before the first request is diverted; this also proves that Prometheus answers."""
-    candidate = situation.world.candidate
-    if candidate is None or not candidate.rolled_out or situation.world.stable is None:
-        return situation
-    try:
-        question, interval = _question(situation, 0), situation.clockwork.interval
-        history = source.evidence.history(question, before=situation.now, interval=interval)
-    except SourceError as error:
-        return replace(situation, source_problem=Problem(error.reason, error.message))
-    return replace(situation, history=history, traffic=_traffic(situation, source, question))
+def _same_history(situation: Situation, question: Question) -> tuple[object, ...]:
+    """Return all that a history depends on but the moment: not the candidate, whose pods change all the time."""
+    stable, pods = situation.status.stable, tuple(pod.name for pod in question.stable_pods)
+    server, interval = situation.spec.analysis.prometheus.name, situation.clockwork.interval
+    asked = replace(question, candidate_deployment="", stable_pods=(), candidate_pods=(), reachable=None)
+    return (situation.status.epoch, stable, sorted(pods), server, interval, asked)
 
 
 def _traffic(situation: Situation, source: Source, question: Question) -> Mapping[str, float] | None:
