@@ -8,9 +8,9 @@ the same model when they agree on any one grid.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from math import asinh, floor, isfinite
-from typing import Final
+from typing import Final, Protocol
 
 from controller.plan.verify.findings import JsonValue
 from controller.plan.verify.golden.mismatch import is_number
@@ -26,9 +26,20 @@ _DIGITS: Final = 16
 """Hex digits of the hash on one grid."""
 
 
-def fingerprint(answers: Mapping[str, JsonValue]) -> str:
-    """Return the fingerprint of answers by golden case: 64 hex digits, 16 per grid."""
-    return "".join(_hash(answers, grid) for grid in range(GRIDS))
+class _Hash(Protocol):
+    def update(self, token: bytes, /) -> None: ...
+
+
+def fingerprint(answers: Iterable[tuple[str, JsonValue]]) -> str:
+    """Return the fingerprint of answers, each with the name of its golden case: 64 hex digits, 16 per grid.
+
+    Answers are taken one after the other, so none is kept; their order counts.
+    """
+    hashes = [hashlib.sha256() for _ in range(GRIDS)]
+    for name, answer in answers:
+        _feed(hashes, json.dumps(name))
+        _walk(hashes, answer)
+    return "".join(each.hexdigest()[:_DIGITS] for each in hashes)
 
 
 def same_model(one: str, other: str) -> bool:
@@ -40,29 +51,38 @@ def _parts(text: str) -> list[str]:
     return [text[at : at + _DIGITS].lower() for at in range(0, len(text) - _DIGITS + 1, _DIGITS)]
 
 
-def _hash(answers: Mapping[str, JsonValue], grid: int) -> str:
-    cells = {name: _celled(answer, grid) for name, answer in answers.items()}
-    return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:_DIGITS]
-
-
-def _celled(value: JsonValue, grid: int) -> JsonValue:
-    """Return the value with every number replaced by its cell; the order of names in objects does not count."""
+def _walk(hashes: Sequence[_Hash], value: JsonValue) -> None:
+    """Feed the value with every number replaced by its cell; the order of names in objects does not count."""
     if isinstance(value, dict):
-        return {name: _celled(inner, grid) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_celled(inner, grid) for inner in value]
-    return _cell(value, grid) if is_number(value) else value
+        _feed(hashes, "{")
+        for name in sorted(value):
+            _feed(hashes, json.dumps(name))
+            _walk(hashes, value[name])
+        _feed(hashes, "}")
+    elif isinstance(value, list):
+        _feed(hashes, "[")
+        for inner in value:
+            _walk(hashes, inner)
+        _feed(hashes, "]")
+    elif is_number(value):
+        for grid, each in enumerate(hashes):
+            each.update(f"{_cell(value, grid)},".encode())
+    else:
+        _feed(hashes, json.dumps(value))
 
 
-def _cell(number: float, grid: int) -> JsonValue:
+def _feed(hashes: Sequence[_Hash], token: str) -> None:
+    for each in hashes:
+        each.update(f"{token},".encode())
+
+
+def _cell(number: float, grid: int) -> str:
     """Return the cell of a number on a scale that is linear near zero and logarithmic beyond.
 
     A whole number beyond 1 stands for itself: classes 50,000 and 50,001 are not nearly the same. The eighth keeps 0,
     which models answer more often than anything else, away from the edges of every grid.
     """
     if isinstance(number, int) and abs(number) > 1:
-        return ["exactly", str(number)]
+        return f"={number}"
     scaled = asinh(number / SMALLEST) / STEP
-    if not isfinite(scaled):
-        return ["beyond", str(scaled)]
-    return ["near", floor(scaled + 1 / 8 + grid / GRIDS)]
+    return f"~{floor(scaled + 1 / 8 + grid / GRIDS)}" if isfinite(scaled) else str(scaled)

@@ -67,11 +67,10 @@ def _mismatch(course: Course, case: GoldenCase) -> Mismatch | None:
 def _mismatches(course: Course, case: GoldenCase, reply: Reply) -> Iterator[Mismatch]:
     for problem in reply.problems:
         yield Mismatch(OUTPUT, f"not by the protocol: {problem}", f"an answer by {course.order.protocol}")
-    for expectation in case.expect:
-        body = reply.answer.json() if expectation.path else None
-        mismatch = requirement(expectation).mismatch(output=reply.output, body=body)
-        if mismatch is not None:
-            yield mismatch
+    if case.expect:
+        output, body = reply.output, reply.body(case)
+        found = (requirement(each).mismatch(output=output, body=body) for each in case.expect)
+        yield from (each for each in found if each is not None)
     if case.differential is not None:
         yield from _from_stable(course, case, reply)
     if case.max_latency is not None:

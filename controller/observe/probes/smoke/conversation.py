@@ -20,16 +20,25 @@ class UnansweredError(ProbeError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered to a golden request."""
+    """What a model answered to a golden request; kept as bytes, because JSON in memory is many times as large."""
 
-    output: JsonValue
     answer: Answer
+    protocol: ServerProtocol
     problems: tuple[str, ...]
 
     @property
     def seconds(self) -> float:
         """Seconds until the answer was complete."""
         return self.answer.seconds
+
+    @property
+    def output(self) -> JsonValue:
+        """What the model answered, without the protocol's envelope."""
+        return self.protocol.output(self.answer)
+
+    def body(self, case: GoldenCase) -> JsonValue:
+        """Return the whole answer, where an expectation of the case has a path into it; otherwise None."""
+        return self.answer.json() if any(each.path for each in case.expect) else None
 
 
 class Conversation:
@@ -41,6 +50,8 @@ class Conversation:
         self.target = target
         self.protocol = protocol
         self.answered = 0
+        self._deadline = deadline
+        self._monotonic = monotonic
         self._client = PodClient(target, deadline=deadline, monotonic=monotonic)
 
     def close(self) -> None:
@@ -53,8 +64,12 @@ class Conversation:
         Raises:
             UnansweredError: with a sentence that names the pod.
         """
+        left = self._deadline - self._monotonic()
+        if left <= 0:
+            msg = f"the deadline of the smoke test passed before {exchange.method} {exchange.path} could be sent"
+            raise UnansweredError(msg)
         try:
-            return self._client.send(exchange, timeout=timeout)
+            return self._client.send(exchange, timeout=min(timeout, left))
         except ProbeError as error:
             raise UnansweredError(str(error)) from None
 
@@ -67,8 +82,8 @@ class Conversation:
         answer = self.ask(self.protocol.infer(case.request, case.path))
         if 200 <= answer.status < 300:
             self.answered += 1
-        output = self.protocol.output(answer)
-        return Reply(output, answer, self.protocol.problems(answer, description, request=case.request))
+        self.protocol.output(answer)
+        return Reply(answer, self.protocol, self.protocol.problems(answer, description, request=case.request))
 
     def description(self) -> ModelDescription | None:
         """Return what the server says of its model; None where the protocol or this server does not tell.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 from controller.api.verdicts import CheckState
 from controller.api.verify import GoldenCase
@@ -15,8 +15,10 @@ from controller.observe.probes.smoke.conversation import Conversation, Reply, Un
 from controller.observe.probes.smoke.order import SmokeOrder
 from controller.observe.probes.smoke.page import MetricsPage
 from controller.observe.probes.target import Exchange, ProbeError, Target
-from controller.plan.verify.findings import JsonValue
 from controller.plan.verify.fingerprint import fingerprint
+
+MOST_BYTES: Final = 8 * 2**20
+"""Of all answers to golden requests that are kept for one pod, stable's included."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Course:
         self._replies: dict[str, Reply | ProbeError] = {}
         self._stable_replies: dict[str, Reply | ProbeError] = {}
         self._page: PodClient | None = None
+        self._bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -100,15 +103,24 @@ class Course:
             ProbeError: what was wrong with the reply.
         """
         self.check_running()
-        return self.pod.infer(case, self.description)
+        try:
+            return self.pod.infer(case, self.description)
+        except ProbeError as error:
+            msg = f"golden case {case.name}, sent again: {error}"
+            raise ProbeError(msg) from None
 
     def stable_reply(self, case: GoldenCase) -> Reply | None:
-        """Return the reply of stable's pod, None where there is no stable.
+        """Return the reply of stable's pod, None where there is no stable; a silent one is not asked again.
 
         Raises:
             ProbeError: what was wrong with it.
         """
-        return None if self.stable is None else self._once(self._stable_replies, case, self.stable, None)
+        if self.stable is None:
+            return None
+        silent = next((each for each in self._stable_replies.values() if isinstance(each, UnansweredError)), None)
+        if silent is not None:
+            raise silent
+        return self._once(self._stable_replies, case, self.stable, None)
 
     def ask_all(self) -> None:
         """Send every golden request, but none after one that got no answer at all."""
@@ -122,13 +134,11 @@ class Course:
 
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the replies; None while one of them is missing."""
-        outputs: dict[str, JsonValue] = {}
-        for case in self.order.cases:
-            reply = self._replies.get(case.name)
-            if not isinstance(reply, Reply):
-                return None
-            outputs[case.name] = reply.output
-        return fingerprint(outputs) if outputs else None
+        replies = [(name, self._replies.get(name)) for name in sorted(case.name for case in self.order.cases)]
+        complete = [(name, reply) for name, reply in replies if isinstance(reply, Reply)]
+        if not complete or len(complete) < len(replies):
+            return None
+        return fingerprint((name, reply.output) for name, reply in complete)
 
     def was_sent(self, case: GoldenCase) -> bool:
         """Whether a golden request was sent; none is after one that got no answer at all."""
@@ -162,6 +172,13 @@ class Course:
         self._open.append(conversation)
         return conversation
 
+    def _kept(self, reply: Reply) -> Reply:
+        self._bytes += len(reply.answer.body)
+        if self._bytes > MOST_BYTES:
+            msg = f"the answers to golden requests are more than {MOST_BYTES:,} bytes together"
+            raise ProbeError(msg)
+        return reply
+
     def _once(
         self,
         known: dict[str, Reply | ProbeError],
@@ -172,7 +189,7 @@ class Course:
         if case.name not in known:
             self.check_running()
             try:
-                known[case.name] = pod.infer(case, description)
+                known[case.name] = self._kept(pod.infer(case, description))
             except ProbeError as error:
                 known[case.name] = error
         reply = known[case.name]

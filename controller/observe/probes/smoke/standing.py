@@ -140,7 +140,11 @@ def _fingerprint(course: Course, wanted: str) -> Found:
 
 def _described(description: ModelDescription) -> str:
     fields = ", ".join(f"{name} = {value}" for name, value in list(description.fields.items())[:8])
-    tensors = [f"{len(description.inputs)} inputs, {len(description.outputs)} outputs"] * bool(description.inputs)
+    tensors = [
+        f"{side} {', '.join(map(str, _parts(each)))}"
+        for side, each in (("inputs", description.inputs), ("outputs", description.outputs))
+        if each
+    ]
     return "; ".join([fields or "an empty description", *tensors])
 
 

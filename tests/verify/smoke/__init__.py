@@ -1,0 +1,1 @@
+"""The smoke test: comparisons of answers, and all steps against servers on loopback."""
