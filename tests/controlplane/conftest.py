@@ -19,13 +19,16 @@ from kubernetes.client import ApiClient
 
 from controller.observe.cluster import (
     AUTOSCALERS,
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     HTTP_ROUTES,
     LEASES,
     PODS,
     RECORDS,
+    REPLICA_SETS,
     ROLLOUTS,
+    SECRETS,
     SERVICES,
     Cluster,
     NotFound,
@@ -37,7 +40,20 @@ from tests.cluster.layout import SOURCE, Layout, Size
 CHECKOUT = SOURCE.parent.parent
 SECONDS = 60
 
-LEFT_BEHIND = (ROLLOUTS, RECORDS, HTTP_ROUTES, SERVICES, DEPLOYMENTS, PODS, AUTOSCALERS, LEASES, EVENTS)
+LEFT_BEHIND = (
+    ROLLOUTS,
+    RECORDS,
+    HTTP_ROUTES,
+    SERVICES,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    PODS,
+    AUTOSCALERS,
+    CONFIG_MAPS,
+    SECRETS,
+    LEASES,
+    EVENTS,
+)
 """What tests leave in a namespace. Nothing else empties it where no controller runs."""
 
 Json = dict[str, Any]

@@ -71,8 +71,8 @@ def _read_all(
             found[name] = content_of(cluster.get(kind, namespace, name))
         except NotFound:
             found[name] = None
-        except Forbidden as error:
-            unread.append(f"the operator may not read {kind.plural} ({error.message}); grant it get {kind.plural}")
+        except Forbidden:
+            unread.append(f"the operator may not read {kind.plural}; grant it get {kind.plural}")
             break
     return found
 

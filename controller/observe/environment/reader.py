@@ -143,8 +143,8 @@ class EnvironmentReader:
                 found[name] = self._node(name)
             except NotFound:
                 continue
-            except Forbidden as error:
-                return {}, f"the operator may not read nodes ({error.message}); grant it get nodes"
+            except Forbidden:
+                return {}, "the operator may not read nodes; grant it get nodes"
         return found, ""
 
     def _node(self, name: str) -> Json:
