@@ -12,13 +12,11 @@ from math import ceil
 from typing import Final
 
 from controller.act.pages import label_value
-from controller.api.names import API_VERSION, GROUP, ROLLOUT_KIND, ROLLOUT_LABEL
+from controller.api.names import ALLOW_LABEL, API_VERSION, GROUP, ROLLOUT_KIND, ROLLOUT_LABEL
 from controller.observe.cluster import CRON_JOBS, JOBS, ClusterPort, Conflict, Forbidden, Invalid, Json, NotFound
 from controller.observe.jobs import read_job
 from controller.plan.verify.jobs import JobOrder, JobState, Refused
 
-ALLOW_LABEL: Final = f"{GROUP}/allow"
-"""On a CronJob, with the value ``true``: ModelRollouts of its namespace may run it."""
 TASK_ANNOTATION: Final = f"{GROUP}/task"
 """On a Job: what it was made for."""
 FROM_ANNOTATION: Final = f"{GROUP}/job-from"

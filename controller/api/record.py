@@ -220,6 +220,10 @@ class FrozenAnalysis(StatusModel):
     share_check: Annotated[
         ShareCheck, Field(description="How the candidate's share of the requests is held against the weight.")
     ] = ShareCheck.INDEPENDENT
+    void: Annotated[
+        tuple[_Name, ...],
+        Field(max_length=20, description="Latency metrics, while resources or load of the arms differ."),
+    ] = ()
     analysis: Annotated[Analysis, Field(description="As the spec had it.")]
     metrics: Annotated[tuple[FrozenMetric, ...], Field(max_length=20, description="As it was resolved.")]
 

@@ -201,6 +201,7 @@ class EnvironmentPair(StatusModel):
     differences: Annotated[
         tuple[_Text, ...], Field(max_length=40, description="In words: group, what, stable's, candidate's.")
     ] = ()
+    latency_void: Annotated[_Text | None, Field(description="Why latencies are not compared.")] = None
 
 
 class VerificationStatus(StatusModel):

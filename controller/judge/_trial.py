@@ -56,13 +56,14 @@ class Trial:
         alpha: float,
         min_requests: int = 0,
         share_check: ShareCheck = ShareCheck.INDEPENDENT,
+        void: frozenset[str] = frozenset(),
     ) -> "Trial":
-        """Before the first window."""
+        """Before the first window; ``void`` are metrics for which the arms are not comparable."""
         metrics = {test.name: Evidence.start(test, alpha) for test in tests}
         if len(metrics) < len(tests):
             msg = f"expected metric names that differ, found {sorted(test.name for test in tests)}"
             raise ValueError(msg)
-        return cls(alpha=alpha, min_requests=min_requests, metrics=metrics, validity=Validity.start(share_check))
+        return cls(alpha=alpha, min_requests=min_requests, metrics=metrics, validity=Validity.start(share_check, void))
 
     def update(self, windows: Mapping[str, WindowLike | None], circumstances: Circumstances = _NOTHING_ELSE) -> "Trial":
         """The trial after one more window of every metric; None or a missing name: that one was skipped."""

@@ -24,7 +24,11 @@ def start_trial(frozen: FrozenAnalysis) -> Trial:
     resolved = {metric.metric: metric for metric in frozen.metrics}
     tests = [test_of(metric, resolved[metric.name], frozen) for metric in frozen.analysis.metrics]
     return Trial.start(
-        tests, alpha=float(frozen.alpha), min_requests=frozen.min_requests, share_check=frozen.share_check
+        tests,
+        alpha=float(frozen.alpha),
+        min_requests=frozen.min_requests,
+        share_check=frozen.share_check,
+        void=frozenset(frozen.void),
     )
 
 

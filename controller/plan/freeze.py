@@ -20,7 +20,7 @@ from controller.plan.calibration import (
 from controller.plan.counters import LE, counters_of, margin_of
 from controller.plan.label_lag import describe_labels, frozen_labels
 from controller.plan.situation import Situation
-from controller.plan.validity import share_check
+from controller.plan.validity import latency_metrics, share_check
 from controller.plan.world import Problem
 
 __all__ = ["MIN_EVENTS", "MIN_HISTORY", "freeze"]
@@ -54,9 +54,15 @@ def freeze(situation: Situation, history: Mapping[str, StableHistory]) -> Frozen
         min_requests=strategy.min_requests,
         harm_budget=None if strategy.harm_budget is None else str(strategy.harm_budget),
         share_check=share_check(spec),
+        void=latency_metrics(spec) if _latency_void(situation) else (),
         analysis=spec.analysis,
         metrics=tuple(metrics),
     )
+
+
+def _latency_void(situation: Situation) -> bool:
+    known = situation.status.verification
+    return known is not None and known.environment is not None and known.environment.latency_void is not None
 
 
 def _frozen_metric(metric: Metric, history: StableHistory | None, situation: Situation) -> FrozenMetric | Problem:

@@ -99,14 +99,14 @@ def _expected(gating: list[Outlook], interval: timedelta) -> str:
     worse = [each for each in gating if each.heading is Heading.WORSE]
     if worse:
         first = min(worse, key=lambda each: each.needs[0].windows)
-        return f"Worse, if {_name(first.evidence)} goes on like this, {_in(first, interval)}"
+        return f"Worse, if the difference of {_name(first.evidence)} stays, {_in(first, interval)}"
     lost = [_name(each.evidence) for each in gating if each.heading is Heading.NOWHERE]
     if lost:
         return f"no forecast while the difference of {', '.join(lost)} lies on the margin"
     last = max(gating, key=lambda each: each.needs[0].windows)
     if last.needs[0].windows <= 0:
         return "NotWorse is decided"
-    longest = f" ({_name(last.evidence)} takes longest)" if len(gating) > 1 else ""
+    longest = f" (longest: {_name(last.evidence)})" if len(gating) > 1 else ""
     return f"NotWorse {_in(last, interval)}{longest}"
 
 

@@ -4,16 +4,18 @@ What is told here never moves requests by itself: an invalid comparison holds th
 requests in which the candidate is worse.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from controller.api.reasons import Reason
 from controller.api.record import ArmCounts, FrozenLabels, RecordedWindow, Row
-from controller.api.spec import ModelRolloutSpec, Sessions
+from controller.api.spec import Metric, ModelRolloutSpec, Sessions
 from controller.api.status import ArmPair, SliceStatus
-from controller.api.verdicts import ShareCheck
+from controller.api.verdicts import Kind, ShareCheck
 from controller.judge import Arm, Circumstances, Coverage, RateArm, Slice, SliceEvidence, Split, Trial, Window
 from controller.judge import Evidence as MetricEvidence
+from controller.plan.counters import counters_of
 from controller.plan.figures import e_value
 from controller.plan.label_lag import explain_lag, known_labels
 from controller.plan.situation import Evidence
@@ -24,6 +26,7 @@ __all__ = [
     "coverage_note",
     "doubt",
     "holding",
+    "latency_metrics",
     "share_check",
     "slice_statuses",
 ]
@@ -41,6 +44,24 @@ _LOOK_AT: Final = {
     ),
     ShareCheck.ADVISORY: "a Service spreads connections, not requests: look for clients that keep theirs open",
 }
+
+
+_VOID: Final = (
+    "the arms' latencies are not comparable, because their resources or their load per pod differ (see "
+    "status.verification.environment.differences); give both the same, or put the group into verify.parity.allowDiff"
+)
+
+
+def latency_metrics(spec: ModelRolloutSpec) -> tuple[str, ...]:
+    """Return the metrics that measure time: histograms, and means or ratios whose counter is named in seconds."""
+    return tuple(metric.name for metric in spec.analysis.metrics if _measures_time(metric))
+
+
+def _measures_time(metric: Metric) -> bool:
+    if metric.kind is Kind.HISTOGRAM:
+        return True
+    timed = re.compile(r"_(seconds|milliseconds|ms|duration|latency)(_|\b)")
+    return metric.kind is Kind.MEAN and timed.search(counters_of(metric).bad) is not None
 
 
 def share_check(spec: ModelRolloutSpec) -> ShareCheck:
@@ -92,6 +113,8 @@ def holding(evidence: Evidence) -> Problem | None:
     for each in trial.doubtful:
         if each.doubt is Reason.METRIC_LOST:
             return Problem(Reason.METRIC_LOST, f"Invalid: {_lost(trial, each)}")
+        if each.doubt is Reason.ENVIRONMENTS_DIFFER:
+            return Problem(each.doubt, f"Invalid: {each.test.name}: {_VOID}")
         if each.doubt is not None:
             return Problem(each.doubt, f"Invalid: {coverage_note(trial, each, labels=labels.get(each.test.name))}")
     slices = [_slice(trial, name, part) for name, parts in trial.worse_slices.items() for part in parts]

@@ -125,17 +125,19 @@ class Validity:
         split: the evidence on the arms' shares of the requests.
         coverage: the evidence on the arms' labels, per metric.
         lost: windows in a row in which the candidate lost the metric, per metric.
+        void: metrics that cannot be compared at all, because the arms run under different conditions.
     """
 
     check: ShareCheck = ShareCheck.INDEPENDENT
     split: SplitEvidence = field(default_factory=SampleRatio)
     coverage: Mapping[str, Coverage] = field(default_factory=lambda: MappingProxyType({}))
     lost: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    void: frozenset[str] = frozenset()
 
     @classmethod
-    def start(cls, check: ShareCheck) -> "Validity":
+    def start(cls, check: ShareCheck, void: frozenset[str] = frozenset()) -> "Validity":
         """Before the first window."""
-        return cls(check=check, split=SHARE_CHECKS[check]())
+        return cls(check=check, split=SHARE_CHECKS[check](), void=void)
 
     def update(
         self,
@@ -173,6 +175,8 @@ class Validity:
 
     def doubt(self, name: str) -> Reason | None:
         """Why nothing may rest on a metric by itself, or None."""
+        if name in self.void:
+            return Reason.ENVIRONMENTS_DIFFER
         if self.lost.get(name, 0) >= LOST_WINDOWS:
             return Reason.METRIC_LOST
         coverage = self.coverage.get(name)

@@ -41,15 +41,16 @@ def with_checks(situation: "Situation") -> ModelRolloutStatus:
     if status.phase not in LIVE | {Phase.VERIFYING, Phase.PROMOTING, Phase.ROLLED_BACK, Phase.IDLE}:
         return status
     rows: Rows = {row.name: row for row in status.verification.checks}
-    pods = _pods(situation)
+    pods, environment = _pods(situation), status.verification.environment
     if status.phase is Phase.VERIFYING:
         for part in ONCE_PER_EPOCH:
-            _fold_part(situation, part, rows)
+            outcome = _fold_part(situation, part, rows)
+            environment = outcome.environment if outcome and outcome.environment else environment
     if status.phase in LIVE | {Phase.VERIFYING, Phase.PROMOTING}:
         _fold_smoke(situation, pods, rows)
     _fold_restored(situation, rows)
     verification = status.verification.model_copy(
-        update={"checks": tuple(rows.values()), "pods": pods, "golden_at": _golden_at(situation)}
+        update={"pods": pods, "golden_at": _golden_at(situation), "environment": environment}
     )
     stable = _fold_stable(situation, rows)
     verification = verification.model_copy(update={"checks": tuple(rows.values())})
@@ -83,20 +84,21 @@ def _pods(situation: "Situation") -> tuple[VerifiedPod, ...]:
     return tuple(pod for uid, pod in sorted(before.items()) if unread or uid in live)[:200]
 
 
-def _fold_part(situation: "Situation", part: Part, rows: Rows) -> None:
+def _fold_part(situation: "Situation", part: Part, rows: Rows) -> Outcome | None:
     candidate = situation.status.candidate
     if candidate is None:
-        return
+        return None
     key = check_key(part, situation, candidate, arm=ArmName.CANDIDATE)
     outcome, running = situation.verification.finished.get(key), situation.verification.running.get(key)
     if outcome is None and running is None:
-        return
+        return None
     for name in [name for name in rows if name == part or name.startswith(f"{part}/")]:
         del rows[name]
     findings = outcome.findings if outcome is not None else running or ()
     if not findings:
         findings = (Finding(str(part), CheckState.RUNNING),)
     rows.update((each.name, row_of(each)) for each in findings)
+    return outcome
 
 
 def _fold_smoke(situation: "Situation", pods: tuple[VerifiedPod, ...], rows: Rows) -> None:

@@ -33,8 +33,6 @@ class Verification:
     """What was found so far; the last finding says what is waited for."""
     obstacle: Problem | None = None
     """What a person has to mend before a check can even begin."""
-    latency_void: str | None = None
-    """Why the arms' latencies cannot be compared."""
 
 
 def verification_hash(spec: ModelRolloutSpec, revision: Revision) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,10 +13,16 @@ from controller.run.key import Key
 
 THREADS: Final = 16
 """Pods that are asked at once, over all rollouts."""
+RETRY_AFTER: Final = 15.0
+"""Seconds until a check that could not be carried out is tried again."""
 KEPT: Final = 500
 """Outcomes that are remembered per rollout; older ones are in status."""
 
 log = logging.getLogger(__name__)
+
+
+class CheckError(Exception):
+    """A check could not be carried out, which says nothing about the candidate; it is tried again."""
 
 
 class Prober:
@@ -24,16 +31,24 @@ class Prober:
     Args:
         wake: asks for a turn of the rollout.
         threads: checks that run at once.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, wake: Callable[[Key], None], *, threads: int = THREADS) -> None:
+    def __init__(
+        self,
+        wake: Callable[[Key], None],
+        *,
+        threads: int = THREADS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._wake = wake
+        self._clock = clock
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="check")
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[tuple[str, CheckKey], Future[Outcome]] = {}
         self._finished: dict[str, OrderedDict[CheckKey, Outcome]] = {}
-        self._broken: dict[str, str] = {}
+        self._broken: dict[str, dict[CheckKey, tuple[float, str]]] = {}
 
     def stopping(self) -> bool:
         """Whether the process ends, so that a check in flight should give up."""
@@ -47,7 +62,9 @@ class Prober:
     def start(self, key: Key, uid: str, check: CheckKey, work: Callable[[], Outcome]) -> None:
         """Begin a check unless it runs or has ended."""
         with self._lock:
-            if (uid, check) in self._running or check in self._finished.get(uid, ()) or self.stopping():
+            failed_at, _ = self._broken.get(uid, {}).get(check, (-RETRY_AFTER, ""))
+            busy = (uid, check) in self._running or check in self._finished.get(uid, ())
+            if busy or self.stopping() or self._clock() < failed_at + RETRY_AFTER:
                 return
             future = self._running[uid, check] = self._pool.submit(work)
         future.add_done_callback(lambda ended: self._ended(key, uid, check, ended))
@@ -55,6 +72,7 @@ class Prober:
     def note(self, uid: str, check: CheckKey, outcome: Outcome) -> None:
         """Remember the outcome of a check that was done within a turn."""
         with self._lock:
+            self._broken.get(uid, {}).pop(check, None)
             finished = self._finished.setdefault(uid, OrderedDict())
             finished[check] = outcome
             while len(finished) > KEPT:
@@ -73,7 +91,7 @@ class Prober:
     def broken(self, uid: str) -> str | None:
         """Return what went wrong with a check itself, which says nothing about the candidate."""
         with self._lock:
-            return self._broken.get(uid)
+            return next((told for _, told in self._broken.get(uid, {}).values()), None)
 
     def forget(self, uid: str, *, but: Collection[CheckKey] = ()) -> None:
         """Drop what is known of a rollout's checks, except for some."""
@@ -91,12 +109,17 @@ class Prober:
         if future.cancelled():
             return
         error = future.exception()
-        if error is not None:
-            log.error("A check of %s ended with an error of its own: %s", key, check, exc_info=error)
-            with self._lock:
-                self._broken[uid] = f"{check.part} of {check.arm}: {type(error).__name__}: {error}"
-        else:
-            with self._lock:
-                self._broken.pop(uid, None)
+        if error is None:
             self.note(uid, check, future.result())
+        else:
+            self._failed(uid, check, error)
         self._wake(key)
+
+    def _failed(self, uid: str, check: CheckKey, error: BaseException) -> None:
+        if isinstance(error, CheckError):
+            told = str(error)
+        else:
+            log.error("A check ended with an error of its own: %s", check, exc_info=error)
+            told = f"{check.part} of {check.arm} ended with an error of its own, see the operator's log: {error}"
+        with self._lock:
+            self._broken.setdefault(uid, {})[check] = (self._clock(), told)
