@@ -53,7 +53,7 @@ class Parity(ApiModel):
         Field(
             strict=True,
             description="Compare the content of Secrets by hash (the operator needs the right to read them). "
-            "Otherwise by name and resourceVersion alone.",
+            "Otherwise by name and key alone.",
         ),
     ] = False
 
