@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from controller.judge import LabelHistory, LabelLag, measure_label_lag
+from docs.generate import ROOT
 
+PAGE = ROOT / "docs" / "calibration.md"
 BEFORE, INTERVALS, COVERAGE = 300, 200, 0.8
 Delays = Callable[[np.random.Generator, int], NDArray[np.float64]]
 Traffic = Callable[[np.random.Generator], NDArray[np.float64]]
@@ -82,6 +84,23 @@ def test_the_range_holds_the_truth() -> None:
     told = [each for each in found if each.longest is not None]
     assert len(told) >= 35
     assert sum(each.least <= most <= (each.longest or 0.0) for each in told) >= 0.85 * len(told)
+
+
+TOLD: dict[str, Traffic] = {
+    "even but for chance": lambda _: np.full(TIME.size, 400.0),
+    "bursts: every interval by a factor of 1.5 up or down": bursts,
+    "wandering slowly": wander,
+    "a season of 170 intervals": season,
+    "stable's first intervals": birth,
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_figures_of_the_page(name: str) -> None:
+    found = [measured(history(TOLD[name], DELAYS["waiting"][0], seed=seed)) for seed in range(40)]
+    told = [(each.least, each.longest) for each in found if each.longest is not None]
+    least, longest = np.median(told, axis=0)
+    assert f"| {name} | {len(told)} of 40 | {least:.0f} to {longest:.0f} |" in PAGE.read_text()
 
 
 def test_chance_alone_tells_a_sharp_delay() -> None:
