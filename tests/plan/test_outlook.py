@@ -58,7 +58,7 @@ def test_a_worse_candidate_is_forecast_to_be_taken_back() -> None:
     stage.run(until=lambda stage: stage.status.phase is Phase.ROLLING_BACK)
 
     assert outlook.heading is Heading.WORSE
-    assert "Worse, if accuracy goes on like this, in ≈ " in text
+    assert "Worse, if the difference of accuracy stays, in ≈ " in text
     assert len(windows(stage)) - 8 == pytest.approx(expected, rel=0.3)
 
 
@@ -112,8 +112,8 @@ def two_metrics(**second: object) -> Stage:
 
 
 def test_the_metric_that_takes_longest_is_named() -> None:
-    assert "(errors takes longest)" in forecast(after(two_metrics(), 5))
-    assert "takes longest" not in forecast(after(two_metrics(role="Watch"), 5))
+    assert "(longest: errors)" in forecast(after(two_metrics(), 5))
+    assert "longest" not in forecast(after(two_metrics(role="Watch"), 5))
 
 
 def scarce(requests: int = 40, *, candidate: float = 0.1) -> Traffic:
