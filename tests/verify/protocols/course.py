@@ -26,16 +26,16 @@ def course(kind: Protocol, model: Model, application: Application, *, body: str)
     """Ask for all, and return what was found; ``ProbeError`` where the protocol raises it."""
     protocol = protocol_for(kind, model)
     with serving(application) as target, _client(target) as client:
-        ready = protocol.is_ready(client.send(protocol.ready(), timeout=5))
+        ready = protocol.is_ready(client.send(protocol.ready(), timeout=20))
         metadata = protocol.metadata()
-        description = protocol.describe(client.send(metadata, timeout=5)) if metadata else None
-        answer = client.send(protocol.infer(body), timeout=5)
+        description = protocol.describe(client.send(metadata, timeout=20)) if metadata else None
+        answer = client.send(protocol.infer(body), timeout=20)
         return Course(
             ready=ready,
             description=description,
             output=protocol.output(answer),
             problems=protocol.problems(answer, description, request=body),
-            refused=client.send(protocol.infer(protocol.invalid()), timeout=5),
+            refused=client.send(protocol.infer(protocol.invalid()), timeout=20),
         )
 
 
@@ -43,7 +43,7 @@ def is_ready(kind: Protocol, model: Model, application: Application) -> bool:
     """Ask only whether the model is ready."""
     protocol = protocol_for(kind, model)
     with serving(application) as target, _client(target) as client:
-        return protocol.is_ready(client.send(protocol.ready(), timeout=5))
+        return protocol.is_ready(client.send(protocol.ready(), timeout=20))
 
 
 def answered(document: bytes | str, *, status: int = 200, kind: str = "application/json") -> Answer:

@@ -52,7 +52,7 @@ def serving(application: Application) -> Iterator[Target]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
-        timeout = 10
+        timeout = 30
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
@@ -98,7 +98,7 @@ def on_the_wire(*course: Wire) -> Iterator[Target]:
             with connection:
                 if ended.is_set():
                     return
-                connection.settimeout(10)
+                connection.settimeout(30)
                 # A client that has enough closes while the rest is being sent.
                 with contextlib.suppress(OSError):
                     if read_request(connection):

@@ -64,7 +64,7 @@ class OpenAiServer:
 
     def _reply(self, asked: Any, choices: list[dict[str, Any]], **more: str) -> Reply:
         usage = {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
-        document = {"id": "c-1", "created": 1, "model": asked["model"], "usage": usage} | more
+        document: dict[str, Any] = {"id": "c-1", "created": 1, "model": asked["model"], "usage": usage, **more}
         return reply(document | {"choices": [each | self.choice for each in choices]} | self.answer)
 
     def _stream(self, model: str, words: list[str]) -> Reply:

@@ -58,17 +58,20 @@ def tensorflow(status: object = None, *, metadata: bool = True, short: bool = Fa
             case "GET", "/v1/models/adder/metadata" if metadata:
                 return reply(TF_METADATA)
             case "POST", "/v1/models/adder:predict":
-                by_rows, by_columns = _rows(request, "instances"), _rows(request, "inputs")
-                if (by_rows is None) == (by_columns is None):
-                    return reply({"error": "Missing 'inputs' or 'instances' key"}, 400)
-                found = by_rows if by_columns is None else by_columns
-                return reply({"predictions" if by_columns is None else "outputs": found[: -1 if short else None]})
+                return _predict(request, lost=1 if short else 0)
             case "POST", "/v1/models/adder:regress":
                 return reply({"results": [3.5, 4.0]})
             case _:
                 return reply({"error": "Servable not found for request: Latest(other)"}, 404)
 
     return answer
+
+
+def _predict(request: Request, *, lost: int) -> Reply:
+    """Answer rows with predictions and columns with outputs; exactly one of them must be there."""
+    given = {"predictions": _rows(request, "instances"), "outputs": _rows(request, "inputs")}
+    found = {name: values[: len(values) - lost] for name, values in given.items() if values is not None}
+    return reply(found) if len(found) == 1 else reply({"error": "Missing 'inputs' or 'instances' key"}, 400)
 
 
 def _tensor(dtype: str, *sizes: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What is proven before a candidate is served: tests by room, as the code is."""
