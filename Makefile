@@ -22,10 +22,7 @@ demo: $(READY) ## Boot a cluster and show a wrong, a broken, a slow and a good m
 	@$(BIN)/python -m examples.demo.show
 
 test: $(READY) ## Run all tests: pure, control plane, cluster (boots the cluster)
-	@$(BIN)/python -m tests.cluster up --size control-plane
-	@$(BIN)/python -m tests.cluster up
-	@$(BIN)/python -m tests.cluster images
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests.levels
 
 lint: $(READY) ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

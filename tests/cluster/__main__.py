@@ -25,7 +25,7 @@ def up(options: argparse.Namespace) -> None:
             controlplane.up(layout)
         else:
             full.up(layout, wished=full.Runtime(options.runtime) if options.runtime else None)
-        point_to(layout)
+    _point_to(layout)
     say(f"{layout.size} is up after {time.monotonic() - started:.0f} s: {layout.enter} COMMAND")
 
 
@@ -45,14 +45,25 @@ def _end(layout: Layout) -> None:
     else:
         full.down(layout)
     shutil.rmtree(layout.folder)
-    point_to(layout)
+    _point_to(layout)
     with contextlib.suppress(OSError):  # the other size is up
         layout.root.rmdir()
+
+
+def _point_to(layout: Layout) -> None:
+    """Set the short names; those of both sizes are the same, and the sizes may come up side by side."""
+    with locked(cache_folder() / "locks" / layout.identity, waiting="waiting for a command on the other size"):
+        point_to(layout)
 
 
 def _alone(layout: Layout) -> AbstractContextManager[None]:
     lock = cache_folder() / "locks" / f"{layout.identity}-{layout.size}"
     return locked(lock, waiting=f"waiting for another command on {layout.size}")
+
+
+def packages(options: argparse.Namespace) -> None:
+    """Install the packages that the full cluster needs, the first thing that up does; tests use some of them, too."""
+    full.packages(Layout(options.checkout, Size.FULL))
 
 
 def load(options: argparse.Namespace) -> None:
@@ -94,7 +105,15 @@ def release(options: argparse.Namespace) -> None:
     native.release(Layout(options.checkout, Size(options.size)), options.component)
 
 
-COMMANDS = {"up": up, "down": down, "status": status, "images": load, "hold": hold, "release": release}
+COMMANDS = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "packages": packages,
+    "images": load,
+    "hold": hold,
+    "release": release,
+}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from tests.cluster import buildah, images, kind, native, node
+from tests.cluster import buildah, debian, images, kind, native, node
 from tests.cluster.layout import ClusterError, Layout
 
 
@@ -37,6 +37,12 @@ def up(layout: Layout, *, wished: Runtime | None) -> None:
         kind.up(layout)
     else:
         node.up(layout)
+
+
+def packages(layout: Layout) -> None:
+    """Install what it needs of Debian, without bringing it up; on kind that is nothing."""
+    if runtime(layout) is Runtime.OWN:
+        debian.ensure()
 
 
 def down(layout: Layout) -> None:
