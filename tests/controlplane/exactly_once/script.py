@@ -57,10 +57,10 @@ class ScriptedEvidence:
         del question, before
         return {}
 
-    def label_values(self, question: Question, metric: str) -> tuple[str, ...]:
+    def label_values(self, question: Question, metric: str, *, before: datetime) -> dict[str, tuple[str, ...]]:
         """Return nothing: no message needs it here."""
-        del question, metric
-        return ()
+        del question, metric, before
+        return {}
 
 
 def _counts(requests: int, rate: float) -> ArmCounts:

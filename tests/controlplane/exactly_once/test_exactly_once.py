@@ -1,39 +1,42 @@
 """Each step happens once and in order, however many operators run and however often they die between two writes."""
 
-import subprocess
-import sys
+import multiprocessing
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from controller.observe.cluster import connect
 from tests.cluster.layout import Layout
+from tests.controlplane.exactly_once import victim
 from tests.controlplane.exactly_once.theatre import finished, raise_curtain, what_reached, window_keys
-from tests.controlplane.exactly_once.victim import KILLED
 from tests.controlplane.watching import Watching
 
 ROLLOUTS = 40
 LEAST_DEATHS = 20
-LIMIT = 420.0
+LIMIT = 840.0
+
+PROCESSES: Final = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([victim.__name__])
+"""Operators die so often that they would spend half of their lives on imports: each is forked with these done."""
 
 Sequences = dict[str, list[tuple[int, int]]]
 """Per route: (transition, weight), as they reached it."""
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(900)]
 
 
 class Troupe:
     """Some operators; whoever dies is replaced, with another seed."""
 
     def __init__(self, stage: "Stage", *, size: int, chance: float) -> None:
-        module = "tests.controlplane.exactly_once.victim"
-        self._command = [sys.executable, "-m", module, str(stage.kubeconfig), stage.namespace]
-        self._log = (stage.folder / "operators.log").open("w")
+        self._stage = stage
         self._seed = 0
         self._chance = chance
         self.deaths = 0
@@ -42,9 +45,9 @@ class Troupe:
     def replace_the_dead(self) -> None:
         """Start a new operator for each one that died."""
         for place, actor in enumerate(self._actors):
-            code = actor.poll()
+            code = actor.exitcode
             if code is not None:
-                assert code == KILLED, f"an operator ended with {code}; see its log"
+                assert code == victim.KILLED, f"an operator ended with {code}; see {self._stage.log}"
                 self.deaths += 1
                 self._actors[place] = self._actor()
 
@@ -52,14 +55,15 @@ class Troupe:
         """End all operators."""
         for actor in self._actors:
             actor.kill()
-            actor.wait(10)
-        self._log.close()
+            actor.join(10)
 
-    def _actor(self) -> subprocess.Popen[bytes]:
+    def _actor(self) -> BaseProcess:
         self._seed += 1
-        return subprocess.Popen(
-            [*self._command, str(self._chance), str(self._seed)], stdout=self._log, stderr=self._log
-        )
+        life = victim.Life(chance=self._chance, seed=self._seed)
+        stage = (str(self._stage.kubeconfig), self._stage.namespace, str(self._stage.log))
+        actor = PROCESSES.Process(target=victim.main, args=(*stage, life), daemon=True)
+        actor.start()
+        return actor
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Stage:
     kubeconfig: Path
     namespace: str
     folder: Path
+
+    @property
+    def log(self) -> Path:
+        """Of all its operators."""
+        return self.folder / "operators.log"
 
 
 def play(stage: Stage, *, operators: int, chance: float = 0.0) -> tuple[Sequences, int]:

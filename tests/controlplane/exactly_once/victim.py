@@ -1,13 +1,16 @@
 """A whole operator process with scripted evidence that dies, without any clean-up, at a chosen share of its writes.
 
-Run as ``python -m tests.controlplane.exactly_once.victim KUBECONFIG NAMESPACE CHANCE SEED``; dies with exit code 137.
+`main` is the target of such a process.
 """
 
 import os
 import random
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from controller.act.events import EventSink
 from controller.act.record import RecordKeeper
@@ -23,16 +26,32 @@ from controller.run.world import WorldReader
 from tests.controlplane.exactly_once.script import ScriptedEvidence
 
 SCRAPE = timedelta(milliseconds=100)
+Result = TypeVar("Result")
+
 KILLED = 137
+"""The exit code of one that died."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """How mortal an operator is.
+
+    Attributes:
+        chance: to die just before a write, and the same just after it.
+        seed: of that chance.
+    """
+
+    chance: float
+    seed: int
 
 
 class MortalCluster:
     """The API server as seen by somebody who may drop dead before or after any write."""
 
-    def __init__(self, cluster: ClusterPort, *, chance: float, seed: int) -> None:
+    def __init__(self, cluster: ClusterPort, life: Life) -> None:
         self._cluster = cluster
-        self._chance = chance
-        self._random = random.Random(seed)
+        self._chance = life.chance
+        self._random = random.Random(life.seed)
 
     def get(self, kind: Kind, namespace: str, name: str, *, subresource: str = "") -> Json:
         """Read one object."""
@@ -66,7 +85,7 @@ class MortalCluster:
         """Delete, or die before or after."""
         self._mortally(self._cluster.delete, *args, **kwargs)
 
-    def _mortally(self, write: Any, *args: Any, **kwargs: Any) -> Any:
+    def _mortally(self, write: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
         self._perhaps_die()
         result = write(*args, **kwargs)
         self._perhaps_die()
@@ -77,8 +96,11 @@ class MortalCluster:
             os._exit(KILLED)
 
 
-def main(kubeconfig: str, namespace: str, chance: float, seed: int) -> int:
-    """Run the operator until SIGTERM or death."""
+def main(kubeconfig: str, namespace: str, log: str, life: Life) -> None:
+    """Run the operator until SIGTERM or death; all it says is added to the log."""
+    with Path(log).open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
     os.environ["KUBECONFIG"] = kubeconfig
     settings = Settings.model_validate(
         {
@@ -90,7 +112,7 @@ def main(kubeconfig: str, namespace: str, chance: float, seed: int) -> int:
         }
     )
     set_up_logs(settings.logs)
-    mortal = MortalCluster(connect(kubeconfig), chance=chance, seed=seed)
+    mortal = MortalCluster(connect(kubeconfig), life)
 
     def make_turn(_: Settings, around: Surroundings) -> Turn:
         cluster = around.cluster
@@ -107,8 +129,4 @@ def main(kubeconfig: str, namespace: str, chance: float, seed: int) -> int:
             )
         )
 
-    return Process(settings, mortal, make_turn=make_turn, lease=None).run()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
+    sys.exit(Process(settings, mortal, make_turn=make_turn, lease=None).run())
