@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -114,6 +115,9 @@ NUMERIC_VARIABLES: Final = frozenset(
 _FLAG: Final = re.compile(r"--?[A-Za-z][\w.-]*")
 _SWITCHED_ON: Final = "set"
 
+LONGEST_SCRIPT: Final = 16 * 1024
+"""Characters of a script after ``sh -c`` that is taken apart; a longer one is compared as a whole."""
+
 
 def group_of_variable(name: str) -> ParityGroup:
     """Return the group that an environment variable belongs to."""
@@ -123,25 +127,26 @@ def group_of_variable(name: str) -> ParityGroup:
 
 
 def arguments(words: Sequence[str]) -> Iterator[tuple[ParityGroup, str, str]]:
-    """Yield group, name and value of each argument.
+    """Yield group, name and value of each argument of a command line (``command`` and ``args`` together).
 
-    ``--name=value`` and ``--name value`` are the same; what has no name is named by its place among its like. The
-    script after ``sh -c`` is taken apart, too, where it is one plain command.
+    ``--name=value`` and ``--name value`` are the same; what has no name is named by its place among its like, and so
+    is the second of two of one name. The script after ``sh -c`` is taken apart, too.
     """
-    rest = list(_words(words))
-    place = 0
+    rest, seen = deque(_words(words)), Counter[str]()
     while rest:
-        word = rest.pop(0)
+        word = rest.popleft()
         flag, equals, value = word.partition("=")
         if not _FLAG.fullmatch(flag):
-            place += 1
-            yield ParityGroup.COMMAND, f"argument {place}", word
+            seen[""] += 1
+            yield ParityGroup.COMMAND, f"argument {seen['']}", word
             if word == "serve" and rest and not rest[0].startswith("-"):
-                yield ParityGroup.MODEL, "model after serve", rest.pop(0)
+                yield ParityGroup.MODEL, "model after serve", rest.popleft()
             continue
         if not equals:
-            value = rest.pop(0) if rest and not _FLAG.match(rest[0]) else _SWITCHED_ON
-        yield _group_of_flag(flag, value), f"argument {flag}", value
+            value = rest.popleft() if rest and not _FLAG.match(rest[0]) else _SWITCHED_ON
+        seen[flag] += 1
+        again = f" ({seen[flag]})" if seen[flag] > 1 else ""
+        yield _group_of_flag(flag, value), f"argument {flag}{again}", value
 
 
 def public(reference: str) -> str:
@@ -157,7 +162,7 @@ def public(reference: str) -> str:
 
 def _words(words: Sequence[str]) -> Iterator[str]:
     for before, word in zip(("", *words), words, strict=False):
-        if before == "-c" and " " in word:
+        if before == "-c" and len(word) <= LONGEST_SCRIPT:
             yield from _script(word)
         else:
             yield word

@@ -6,7 +6,7 @@ from typing import Final
 MOST_PACKAGES: Final = 2000
 """Packages of a list that are compared; an annotation cannot hold many more."""
 
-_PINNED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*={2,3}\s*([^\s;,\\]+)")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 
 
@@ -16,6 +16,10 @@ def packages(text: str) -> dict[str, str]:
     Names are normalised as indexes do it; what pins no version (hashes, comments, options) says nothing and is left
     out.
     """
-    lines = (line.partition("#")[0] for line in text.splitlines())
-    found = _PINNED.findall("\n".join(lines))
-    return {_SEPARATORS.sub("-", name).lower(): version for name, version in found[:MOST_PACKAGES]}
+    found: dict[str, str] = {}
+    for entry in text.replace(",", "\n").splitlines():
+        requirement, equals, rest = entry.partition("#")[0].partition("==")
+        name, version = requirement.partition("[")[0].strip(), rest.lstrip("=").partition(";")[0].split()
+        if equals and version and _NAME.fullmatch(name) and len(found) < MOST_PACKAGES:
+            found[_SEPARATORS.sub("-", name).lower()] = version[0].rstrip("\\")
+    return found

@@ -9,13 +9,10 @@ from controller.api.verify import ParityGroup
 from controller.observe.cluster import Json
 from controller.observe.environment.content import Content, Contents
 from controller.observe.environment.references import Reference, Source, Way, containers, references
-from controller.observe.environment.template import Groups, container_facts, main_container, named
+from controller.observe.environment.template import Groups, container_facts, image_group, main_container, named
 from controller.observe.environment.variables import variable_facts
 from controller.observe.trouble import parse_time
 from controller.plan.verify.environment import Fact, Likeness, joined, shown
-
-_MODELCAR: Final = "modelcar"
-"""Container in which KServe puts a model that is itself an image."""
 
 _VENDORS: Final = {
     "nvidia.com": ("nvidia.com/",),
@@ -135,10 +132,11 @@ def _images(pod: Json) -> Iterator[tuple[ParityGroup, str, Fact]]:
         name, image_id = status["name"], status.get("imageID")
         if not image_id:
             continue
-        group = ParityGroup.IMAGES if name == main else ParityGroup.SIDECARS
-        if name == _MODELCAR:
-            group = ParityGroup.MODEL
-        yield group, named(name, "image", main), image_fact(references_by_name.get(name, ""), image_id)
+        yield (
+            image_group(name, main),
+            named(name, "image", main),
+            image_fact(references_by_name.get(name, ""), image_id),
+        )
 
 
 def image_fact(reference: str, image_id: str) -> Fact:

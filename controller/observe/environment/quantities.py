@@ -1,6 +1,6 @@
 """Quantities of resources in one notation, so that ``1000m`` and ``1`` are the same amount."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 _UNITS: Final = {
@@ -22,6 +22,9 @@ _UNITS: Final = {
     "Ei": Decimal(2) ** 60,
 }
 
+_LONGEST: Final = 40
+"""Digits before or after the point: more than any quantity that the API server accepts."""
+
 
 def amount(quantity: str) -> str:
     """Return the plain decimal number of a quantity; what is none is returned as it is."""
@@ -30,6 +33,8 @@ def amount(quantity: str) -> str:
     try:
         # The exponent form (1e3) has no unit, but 1E is one exabyte: the unit decides first.
         value = Decimal(number) * _UNITS[unit]
-    except (InvalidOperation, KeyError):
+    except (ArithmeticError, KeyError):
+        return quantity
+    if not value.is_finite() or abs(value.adjusted()) > _LONGEST:
         return quantity
     return f"{value.normalize():f}"

@@ -27,6 +27,7 @@ DEFAULT_CONTAINER_ANNOTATION: Final = "kubectl.kubernetes.io/default-container"
 _KSERVE_SOURCE: Final = "internal.serving.kserve.io/storage-initializer-sourceuri"
 _CHECKSUM: Final = "checksum/"
 _STORAGE_INITIALIZER: Final = "storage-initializer"
+_MODELCARS: Final = frozenset({"modelcar", "modelcar-init"})
 
 Groups = dict[ParityGroup, dict[str, Fact]]
 
@@ -43,13 +44,21 @@ def named(container: str, what: str, main: str) -> str:
     return what if container == main else f"{container}: {what}"
 
 
+def image_group(container: str, main: str) -> ParityGroup:
+    """Return the group of a container's image: KServe puts a model that is itself an image into one of its own."""
+    if container in _MODELCARS:
+        return ParityGroup.MODEL
+    return ParityGroup.IMAGES if container == main else ParityGroup.SIDECARS
+
+
 def template_facts(template: Json) -> Groups:
     """Return what a template declares, without its environment variables and the content that it refers to."""
     main = main_container(template)
     facts = defaultdict[ParityGroup, dict[str, Fact]](dict)
     for container in containers(template["spec"]):
-        image = ParityGroup.IMAGES if container["name"] == main else ParityGroup.SIDECARS
-        facts[image][named(container["name"], "image", main)] = shown(container.get("image", ""))
+        facts[image_group(container["name"], main)][named(container["name"], "image", main)] = shown(
+            container.get("image", "")
+        )
     for group, name, fact in (*_annotated(template), *_volumes(template["spec"])):
         facts[group][name] = fact
     facts[ParityGroup.SCHEDULING].update(scheduling_facts(template))
@@ -77,10 +86,8 @@ def _command(container: Json) -> Iterator[tuple[ParityGroup, str, Fact]]:
     if container["name"] == _STORAGE_INITIALIZER and container.get("args"):
         yield ParityGroup.MODEL, "source", _reference(container["args"][0])
         return
-    for part in ("command", "args"):
-        for group, name, value in arguments([str(word) for word in container.get(part) or ()]):
-            what = f"{part}, {name}" if name.startswith("argument") and name[-1].isdigit() else name
-            yield group, what, _argument(group, value)
+    for group, name, value in arguments([*(container.get("command") or ()), *(container.get("args") or ())]):
+        yield group, name, _argument(group, value)
 
 
 def _argument(group: ParityGroup, value: str) -> Fact:

@@ -257,8 +257,14 @@ def _model_finding(parity: Parity, compared: _Compared, arms: tuple[Environment,
     found = f"both arms name the same model: {', '.join(_named(key, fact) for key, fact in sorted(mine.items()))}"
     if None not in versions and stable.version != candidate.version:
         found = f"version {candidate.version} is to replace {stable.version}, yet {found}"
-        return Finding(name, CheckState.FAILED if MODEL_DIGEST in mine else CheckState.WARNED, found, expected)
+        return Finding(name, CheckState.FAILED if _by_digest(mine) else CheckState.WARNED, found, expected)
     return Finding(name, CheckState.WARNED, found, expected)
+
+
+def _by_digest(model: Facts) -> bool:
+    """Whether the model is named by what it holds, and not only by where it lies."""
+    marks = (mark for fact in model.values() for mark in fact.marks)
+    return MODEL_DIGEST in model or any(mark.startswith("manifest:") or "@sha256:" in mark for mark in marks)
 
 
 def _lines(parity: Parity, compared: _Compared) -> Iterator[str]:

@@ -309,3 +309,16 @@ def test_a_config_map_that_was_made_anew_after_pods_had_started_is_an_edit() -> 
     of = USES["files"]
     read = contents(config_map("settings", {"a.yaml": "2"}, created="2026-08-01T12:30:00Z"))
     assert len(arm(of, pod(of), read=read).stale) == 1
+
+
+def test_a_model_in_an_image_of_its_own_is_the_model() -> None:
+    of = template(container(), container("modelcar", image="registry.example/model:1"))
+    mine, other = arm(of, pod(of), version="1"), arm(of, pod(of, images={"modelcar": OTHER_DIGEST}), version="2")
+    assert differences(mine, other) == (
+        f"Model: modelcar: image registry.example/model:1 ({'a' * 12}) against registry.example/model:1 ({'b' * 12})",
+    )
+    same = compare(Parity(), mine, arm(of, pod(of), version="2"))
+    assert [each.found for each in same.findings if each.state is CheckState.FAILED] == [
+        f"version 2 is to replace 1, yet both arms name the same model: modelcar: image registry.example/model:1 "
+        f"({'a' * 12})"
+    ]
