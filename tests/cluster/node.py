@@ -55,8 +55,9 @@ def up(layout: Layout) -> None:
     """Bring up the cluster, load the images it needs, apply the add-ons, and wait until all of it answers."""
     debian.ensure()
     network.check_kernel()
-    programs = ensure(KUBERNETES)
+    # Images first: the programs are also built for the small size, which may be coming up at the same time.
     archives = [buildah.archive(image) for image in images.ADDONS]
+    programs = ensure(KUBERNETES)
     authority = Authority(layout.certificates)
     _write_configuration(layout, authority)
     native.write_enter(layout, body=_enter(layout))
