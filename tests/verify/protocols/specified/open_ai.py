@@ -71,7 +71,7 @@ class OpenAiServer:
         """Server-sent events: the role, the words, the end, the usage."""
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
         deltas += [{"content": word if index == 0 else f" {word}"} for index, word in enumerate(words)]
-        choices = [[{"index": 0, "delta": each, "finish_reason": None}] for each in deltas]
+        choices: list[list[dict[str, Any]]] = [[{"index": 0, "delta": each, "finish_reason": None}] for each in deltas]
         choices.append([{"index": 0, "delta": {}, "finish_reason": "stop"}])
         events: list[dict[str, Any]] = [{"model": model, "choices": each, "usage": None} for each in choices]
         events.append({"model": model, "choices": [], "usage": {"completion_tokens": len(words)}})
