@@ -89,7 +89,8 @@ def _carried(version: _Json, run: _Json) -> dict[str, str]:
         "environmentDigest": tags.get(IMAGE_TAG),
     }
     for name, mark in MARKS.items():
-        found[name] = next((each[mark] for each in own if mark in each), found.get(name))
+        told = (each[key] for each in own for key in (mark, name) if key in each)
+        found[name] = next(told, found.get(name))
     return {name: value[:_LONGEST_VALUE] for name, value in found.items() if value}
 
 
