@@ -1,5 +1,6 @@
 """What every kind of metric offers to the judge: its windows, what is to be tested, and its evidence processes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,7 +160,7 @@ class Process(Protocol):
 
 
 @dataclass(frozen=True)
-class MetricTest:
+class MetricTest(ABC):
     """What is to be tested about one metric; fixed for the epoch. Each kind adds what it needs.
 
     Attributes:
@@ -237,13 +238,13 @@ class MetricTest:
         """Windows before which nothing is shown to be not worse, whatever the evidence says."""
         return 1
 
+    @abstractmethod
     def process(self, alpha: float) -> Process:
         """Evidence 1 on every process, before the first window; ``alpha`` is the error of each end of the interval."""
-        raise NotImplementedError
 
+    @abstractmethod
     def level(self, window: WindowLike) -> float | None:
         """The candidate's level in one window, for the threshold; None where it has none."""
-        raise NotImplementedError
 
     def raises_flag(self, window: WindowLike | None) -> bool:
         """Whether the candidate's level in the window is above the threshold, on enough requests."""

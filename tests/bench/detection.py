@@ -17,7 +17,7 @@ from math import log, sqrt
 import numpy as np
 
 from controller.api.verdicts import Role
-from controller.judge import MetricTest
+from controller.judge import RatioTest
 from controller.judge.batch import Flags, Floats, RatioBatchTest, TrialBatch
 from tests.bench import detection_variants
 from tests.bench.detection_cases import ALPHA, CASES, HISTORY, HORIZON, Case, Metric, traffic
@@ -51,7 +51,7 @@ def measure(case: Case, *, runs: int, seed: int) -> Outcome:
 
 def _test(name: str, metric: Metric, rng: np.random.Generator, runs: int) -> RatioBatchTest:
     return RatioBatchTest(
-        metric=MetricTest(name, Role.GUARDRAIL, metric.margin, horizon=HORIZON),
+        metric=RatioTest(name, Role.GUARDRAIL, metric.margin, horizon=HORIZON),
         margins=np.full(runs, metric.margin),
         history_total=np.full(runs, float(HISTORY)),
         history_bad=rng.binomial(HISTORY, metric.stable, runs).astype(float),

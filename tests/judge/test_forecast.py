@@ -25,6 +25,7 @@ from controller.judge.kinds.group_process import GroupTest
 from controller.judge.kinds.histogram import HistogramTest
 from controller.judge.kinds.mean import MeanArm
 from controller.judge.kinds.mean_process import MeanTest
+from controller.judge.kinds.query import QueryTest
 from controller.judge.kinds.rate import RateArm
 from controller.judge.kinds.rate_process import RateTest
 
@@ -261,7 +262,7 @@ def test_with_too_few_requests_no_margin_can_be_resolved():
 
 
 def test_kinds_without_a_forecast_and_windows_without_requests():
-    assert forecast(MetricTest("m", Role.WATCH), expected(0.1, 0.1)) is None
+    assert forecast(QueryTest("m", Role.WATCH), expected(0.1, 0.1)) is None
     assert forecast(GroupTest("m", Role.WATCH, 0.01), expected(0.1, 0.1)) is None
     assert forecast(MeanTest("m", Role.WATCH, 1.0), expected(0.1, 0.1)) is None
     with pytest.raises(ValueError, match="expected requests per window above 0 in both arms, found"):

@@ -15,8 +15,8 @@ from controller.judge._mixture import Restart
 from controller.judge._process import MetricTest, PerArm, Window
 from controller.judge.checks.discovery import discoveries
 from controller.judge.checks.validity import Slice
+from controller.judge.kinds.levels import Levels
 from controller.judge.kinds.ratio import ODDS_RATIOS, Arm, History, log_factors, worse_alternatives
-from controller.judge.kinds.ratio_process import Rates
 
 __all__ = ["SliceEvidence", "Slices"]
 
@@ -37,7 +37,7 @@ class SliceEvidence:
     requests: PerArm
     _worse: Restart
     _known: History
-    _rates: Rates = field(default_factory=Rates)
+    _levels: Levels = field(default_factory=Levels)
 
     @classmethod
     def start(cls, test: MetricTest, rate: float | None) -> "SliceEvidence":
@@ -57,7 +57,9 @@ class SliceEvidence:
             requests=PerArm(self.requests.stable + exposures.stable, self.requests.candidate + exposures.candidate),
             _worse=self._worse.update(factors),
             _known=self._known.learn(window.stable),
-            _rates=self._rates.update(window),
+            _levels=self._levels.update(
+                sizes=(window.stable.total, window.candidate.total), amounts=(window.stable.bad, window.candidate.bad)
+            ),
         )
 
     @property
@@ -68,7 +70,7 @@ class SliceEvidence:
     @property
     def rates(self) -> PerArm | None:
         """Shares of bad requests here; None before the first window in which both arms had some."""
-        return self._rates.levels
+        return self._levels.rates
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from controller.api.verdicts import Kind
-from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
 from controller.judge.kinds.interval import difference_grid
 from controller.judge.kinds.paired import BETS, PairArm, log_factors, log_mcnemar
+from controller.judge.kinds.sides import SidedProcess, Sides
 from controller.judge.numbers.vector import Floats, leading, log_means
 
 __all__ = ["PairProcess", "PairTest"]
@@ -69,46 +69,32 @@ class _Pairs:
 
 
 @dataclass(frozen=True)
-class PairProcess:
+class PairProcess(SidedProcess):
     """The evidence processes of pairs of answers; see ``Process``."""
 
     test: PairTest
     alpha: float
-    _worse: Plain
-    _restart: Restart
-    _catastrophic: Plain
-    _not_worse: Plain
+    _sides: Sides
     _pairs: _Pairs = field(default_factory=_Pairs)
     _bounds: tuple[float, float] = (-1.0, 1.0)
 
     @classmethod
     def start(cls, test: PairTest, alpha: float) -> "PairProcess":
         """Evidence 1 on every process, before the first window."""
-        size = len(BETS)
-        return cls(
-            test=test,
-            alpha=alpha,
-            _worse=Plain.start(size),
-            _restart=Restart.start(size, test.horizon),
-            _catastrophic=Plain.start(size),
-            _not_worse=Plain.start(size),
-        )
+        # "Better" needs no bets: it is McNemar's test on all pairs.
+        return cls(test=test, alpha=alpha, _sides=Sides.start(test, up=len(BETS), down=len(BETS)))
 
     def update(self, window: WindowLike) -> "PairProcess":
         """Every process after one more comparable window."""
         seen, margin = window_of(window, PairArm), self.test.margin
-        worse = log_factors(seen, line=margin)
         mirrored = Window(stable=seen.candidate, candidate=seen.stable)
-        pairs = self._pairs.update(seen)
-        return replace(
-            self,
-            _worse=self._worse.update(worse),
-            _restart=self._restart.update(worse),
-            _catastrophic=self._catastrophic.update(log_factors(seen, line=self.test.catastrophic_margin)),
-            _not_worse=self._not_worse.update(log_factors(mirrored, line=-margin)),
-            _pairs=pairs,
-            _bounds=self._narrowed(pairs),
+        sides = self._sides.update(
+            worse=log_factors(seen, line=margin),
+            catastrophic=log_factors(seen, line=self.test.catastrophic_margin),
+            not_worse=log_factors(mirrored, line=-margin),
         )
+        pairs = self._pairs.update(seen)
+        return replace(self, _sides=sides, _pairs=pairs, _bounds=self._narrowed(pairs))
 
     def _narrowed(self, pairs: _Pairs) -> tuple[float, float]:
         """The interval after these pairs: within what it was, up to the first line on each side not refuted (F9)."""
@@ -126,22 +112,12 @@ class PairProcess:
         """Log evidence that the candidate is worse than the margin; McNemar's (F10) at margin 0."""
         if self.test.margin == 0.0:
             return log_mcnemar(self._pairs.candidate_alone, self._pairs.stable_alone)
-        return self._worse.log_value
-
-    @property
-    def log_restart(self) -> float:
-        """The bets mixed over the window in which it became worse."""
-        return self._restart.log_value
-
-    @property
-    def log_catastrophic(self) -> float:
-        """Log evidence that the candidate is worse by the catastrophic margin."""
-        return self._catastrophic.log_value
+        return super().log_worse
 
     @property
     def log_not_worse(self) -> float:
         """Log evidence that the candidate is not worse than the margin; 0 for ever at margin 0."""
-        return self._not_worse.log_value if self.test.margin > 0.0 else 0.0
+        return super().log_not_worse if self.test.margin > 0.0 else 0.0
 
     @property
     def log_better(self) -> float:
@@ -149,11 +125,6 @@ class PairProcess:
         if not self.test.must_be_better:
             return 0.0
         return log_mcnemar(self._pairs.stable_alone, self._pairs.candidate_alone)
-
-    @property
-    def log_harm(self) -> tuple[float, ...]:
-        """Nothing: shadow traffic harms nobody."""
-        return ()
 
     @property
     def rates(self) -> PerArm | None:
@@ -170,11 +141,6 @@ class PairProcess:
     def interval(self) -> tuple[float, float]:
         """Bounds of the difference of the shares that hold at every window at once."""
         return self._bounds
-
-    @property
-    def decisive(self) -> bool:
-        """Always: the evidence is exact from the first pair on."""
-        return True
 
 
 @lru_cache(maxsize=256)

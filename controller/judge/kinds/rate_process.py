@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from controller.api.verdicts import Kind
-from controller.judge._mixture import Plain, Restart
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
+from controller.judge.kinds.levels import Levels
 from controller.judge.kinds.rate import RateArm, better_ratios, log_factors, not_worse_ratios, worse_ratios
 from controller.judge.kinds.ratio import MARGIN_FRACTIONS, ODDS_RATIOS
+from controller.judge.kinds.sides import SidedProcess, Sides
 from controller.judge.numbers.vector import Flags, Floats, leading, log_means
 
 __all__ = ["RateProcess", "RateRatioInterval", "RateTest", "rate_ratio_grid"]
@@ -58,118 +59,50 @@ class RateTest(MetricTest):
         return None if arm.silent else arm.count / arm.total
 
 
-@dataclass(frozen=True, slots=True)
-class _Rates:
-    """Both arms' rates, each window weighted alike for both (Mantel–Haenszel), so that ramps cancel."""
-
-    weight: float = 0.0
-    stable: float = 0.0
-    candidate: float = 0.0
-
-    def update(self, window: Window[RateArm]) -> "_Rates":
-        stable, candidate = window.stable, window.candidate
-        total = stable.total + candidate.total
-        return _Rates(
-            weight=self.weight + stable.total * (candidate.total / total),
-            stable=self.stable + stable.count * (candidate.total / total),
-            candidate=self.candidate + candidate.count * (stable.total / total),
-        )
-
-    @property
-    def levels(self) -> PerArm | None:
-        return PerArm(self.stable / self.weight, self.candidate / self.weight) if self.weight else None
-
-
 @dataclass(frozen=True)
-class RateProcess:
+class RateProcess(SidedProcess):
     """The evidence processes of one rate metric; see ``Process``."""
 
     test: RateTest
-    _worse: Plain
-    _restart: Restart
-    _catastrophic: Plain
-    _not_worse: Plain
-    _better: Plain | None
+    _sides: Sides
     _interval: "RateRatioInterval" = field(compare=False, repr=False)
-    _rates: _Rates = field(default_factory=_Rates)
+    _levels: Levels = field(default_factory=Levels)
 
     @classmethod
     def start(cls, test: RateTest, alpha: float) -> "RateProcess":
         """Evidence 1 on every process, before the first window."""
         return cls(
             test=test,
-            _worse=Plain.start(len(ODDS_RATIOS)),
-            _restart=Restart.start(len(ODDS_RATIOS), test.horizon),
-            _catastrophic=Plain.start(len(ODDS_RATIOS)),
-            _not_worse=Plain.start(len(MARGIN_FRACTIONS)),
-            _better=Plain.start(len(ODDS_RATIOS)) if test.must_be_better else None,
+            _sides=Sides.start(test, up=len(ODDS_RATIOS), down=len(MARGIN_FRACTIONS)),
             _interval=RateRatioInterval.start(test.margin, alpha),
         )
 
     def update(self, window: WindowLike) -> "RateProcess":
         """Every process after one more comparable window."""
         seen, line, far = window_of(window, RateArm), self.test.line, self.test.catastrophic_line
-        worse = log_factors(seen, line=line, alternatives=worse_ratios(line))
-        not_worse = log_factors(seen, line=line, alternatives=not_worse_ratios(line))
-        catastrophic = log_factors(seen, line=far, alternatives=worse_ratios(far))
-        better = self._better
-        if better is not None:
-            better = better.update(log_factors(seen, line=1.0, alternatives=better_ratios(1.0)))
+        stable, candidate, asked = seen.stable, seen.candidate, self.test.must_be_better
+        sides = self._sides.update(
+            worse=log_factors(seen, line=line, alternatives=worse_ratios(line)),
+            catastrophic=log_factors(seen, line=far, alternatives=worse_ratios(far)),
+            not_worse=log_factors(seen, line=line, alternatives=not_worse_ratios(line)),
+            better=log_factors(seen, line=1.0, alternatives=better_ratios(1.0)) if asked else None,
+        )
         return replace(
             self,
-            _worse=self._worse.update(worse),
-            _restart=self._restart.update(worse),
-            _catastrophic=self._catastrophic.update(catastrophic),
-            _not_worse=self._not_worse.update(not_worse),
-            _better=better,
+            _sides=sides,
             _interval=self._interval.update(seen),
-            _rates=self._rates.update(seen),
+            _levels=self._levels.update(sizes=(stable.total, candidate.total), amounts=(stable.count, candidate.count)),
         )
-
-    @property
-    def log_worse(self) -> float:
-        """Log evidence that the candidate's rate is above the line: the plain process."""
-        return self._worse.log_value
-
-    @property
-    def log_restart(self) -> float:
-        """The same bets, mixed over the window in which it became worse."""
-        return self._restart.log_value
-
-    @property
-    def log_catastrophic(self) -> float:
-        """Log evidence that the candidate's rate is above 1 + 8δ times stable's."""
-        return self._catastrophic.log_value
-
-    @property
-    def log_not_worse(self) -> float:
-        """Log evidence that the candidate's rate is below the line; 0 for ever at margin 0."""
-        return self._not_worse.log_value
-
-    @property
-    def log_better(self) -> float:
-        """Log evidence that the candidate's rate is below stable's; 0 where that is not asked."""
-        return 0.0 if self._better is None else self._better.log_value
-
-    @property
-    def log_harm(self) -> tuple[float, ...]:
-        """Nothing: harm is a share of requests, and a rate is none."""
-        return ()
 
     @property
     def rates(self) -> PerArm | None:
         """Events per exposure over the windows that counted."""
-        return self._rates.levels
+        return self._levels.rates
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Bounds of the rate ratio, candidate's by stable's; None until there is an upper one."""
         return self._interval.bounds
-
-    @property
-    def decisive(self) -> bool:
-        """Always: the evidence is exact from the first event on."""
-        return True
 
 
 def rate_ratio_grid(margin: float) -> tuple[float, ...]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from controller.judge._mixture import Plain, Restart
+from controller.judge._mixture import Plain
 from controller.judge._process import MetricTest, PerArm, Process, Window, WindowLike, window_of
 from controller.judge.kinds.interval import DifferenceInterval
+from controller.judge.kinds.levels import Levels
 from controller.judge.kinds.ratio import (
     MARGIN_FRACTIONS,
     ODDS_RATIOS,
@@ -17,6 +18,7 @@ from controller.judge.kinds.ratio import (
     not_worse_alternatives,
     worse_alternatives,
 )
+from controller.judge.kinds.sides import SidedProcess, Sides
 from controller.judge.numbers.deferred import Deferred
 
 __all__ = ["RatioProcess", "RatioTest"]
@@ -60,55 +62,23 @@ class RatioTest(MetricTest):
         return arm.bad / arm.total if arm.total > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Both arms' rates, each window weighted alike for both (Mantel–Haenszel), so that ramps cancel."""
-
-    weight: float = 0.0
-    stable: float = 0.0
-    candidate: float = 0.0
-
-    def update(self, window: Window[Arm]) -> "Rates":
-        """The rates with one more window in them."""
-        stable, candidate = window.stable, window.candidate
-        total = stable.total + candidate.total
-        return Rates(
-            weight=self.weight + stable.total * candidate.total / total,
-            stable=self.stable + stable.bad * candidate.total / total,
-            candidate=self.candidate + candidate.bad * stable.total / total,
-        )
-
-    @property
-    def levels(self) -> PerArm | None:
-        """Both rates; None before the first window. While the arms' traffic keeps its proportion: bad by total."""
-        return PerArm(self.stable / self.weight, self.candidate / self.weight) if self.weight else None
-
-
 @dataclass(frozen=True)
-class RatioProcess:
+class RatioProcess(SidedProcess):
     """The evidence processes of one ratio metric; see ``Process``."""
 
     test: RatioTest
-    _worse: Plain
-    _restart: Restart
-    _catastrophic: Plain
-    _not_worse: Plain
-    _better: Plain | None
+    _sides: Sides
     _known: History
     _interval: DifferenceInterval = field(compare=False, repr=False)
     _harm: Deferred[tuple[Plain, ...], tuple[Window[Arm], float]] = field(compare=False, repr=False)
-    _rates: Rates = field(default_factory=Rates)
+    _levels: Levels = field(default_factory=Levels)
 
     @classmethod
     def start(cls, test: RatioTest, alpha: float) -> "RatioProcess":
         """Evidence 1 on every process, before the first window."""
         return cls(
             test=test,
-            _worse=Plain.start(len(ODDS_RATIOS)),
-            _restart=Restart.start(len(ODDS_RATIOS), test.horizon),
-            _catastrophic=Plain.start(len(ODDS_RATIOS)),
-            _not_worse=Plain.start(len(MARGIN_FRACTIONS)),
-            _better=Plain.start(len(ODDS_RATIOS)) if test.must_be_better else None,
+            _sides=Sides.start(test, up=len(ODDS_RATIOS), down=len(MARGIN_FRACTIONS)),
             _harm=Deferred(tuple(Plain.start(len(MARGIN_FRACTIONS)) for _ in test.steps)),
             _known=test.history or History(0.0, 0.0),
             _interval=DifferenceInterval.start(test.margin, alpha),
@@ -116,46 +86,22 @@ class RatioProcess:
 
     def update(self, window: WindowLike) -> "RatioProcess":
         """Every process after the window; all guesses rest on earlier windows alone."""
-        seen = window_of(window, Arm)
-        rate = self._known.expected_rate
-        worse = _worse_factors(seen, rate, self.test.margin)
+        seen, test = window_of(window, Arm), self.test
+        rate, stable, candidate = self._known.expected_rate, seen.stable, seen.candidate
+        sides = self._sides.update(
+            worse=_worse_factors(seen, rate, test.margin),
+            catastrophic=_worse_factors(seen, rate, test.catastrophic_margin),
+            not_worse=_not_worse_factors(seen, rate, test.margin),
+            better=_better_factors(seen, rate) if test.must_be_better else None,
+        )
         return RatioProcess(
-            test=self.test,
-            _worse=self._worse.update(worse),
-            _restart=self._restart.update(worse),
-            _catastrophic=self._catastrophic.update(_worse_factors(seen, rate, self.test.catastrophic_margin)),
-            _not_worse=self._not_worse.update(_not_worse_factors(seen, rate, self.test.margin)),
-            _better=None if self._better is None else self._better.update(_better_factors(seen, rate)),
+            test=test,
+            _sides=sides,
             _harm=self._harm.noting((seen, rate)),
             _known=self._known.learn(seen.stable),
             _interval=self._interval.update(seen, rate),
-            _rates=self._rates.update(seen),
+            _levels=self._levels.update(sizes=(stable.total, candidate.total), amounts=(stable.bad, candidate.bad)),
         )
-
-    @property
-    def log_worse(self) -> float:
-        """Log evidence that the candidate is worse than the margin: the plain process."""
-        return self._worse.log_value
-
-    @property
-    def log_restart(self) -> float:
-        """The same bets, mixed over the window in which it became worse."""
-        return self._restart.log_value
-
-    @property
-    def log_catastrophic(self) -> float:
-        """Log evidence that the candidate is worse by the catastrophic margin."""
-        return self._catastrophic.log_value
-
-    @property
-    def log_not_worse(self) -> float:
-        """Log evidence that the candidate is not worse than the margin; 0 for ever at margin 0."""
-        return self._not_worse.log_value
-
-    @property
-    def log_better(self) -> float:
-        """Log evidence that the candidate's rate is below stable's; 0 where that is not asked."""
-        return 0.0 if self._better is None else self._better.log_value
 
     @property
     def log_harm(self) -> tuple[float, ...]:
@@ -174,17 +120,12 @@ class RatioProcess:
     @property
     def rates(self) -> PerArm | None:
         """Shares of bad requests over the windows that counted."""
-        return self._rates.levels
+        return self._levels.rates
 
     @property
     def interval(self) -> tuple[float, float]:
         """Bounds of the difference that hold at every window at once, each with error α."""
         return self._interval.bounds
-
-    @property
-    def decisive(self) -> bool:
-        """From the first window on."""
-        return True
 
 
 def _worse_factors(window: Window[Arm], rate: float, margin: float) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """A metric in a file of windows, per kind: what is tested, and its windows as that test wants them."""
 
+from abc import abstractmethod
 from decimal import Decimal
 from math import isclose
 from typing import Annotated, Final, Generic, Literal, Self, TypedDict
@@ -86,13 +87,13 @@ class _Metric(ApiModel, Generic[Entry]):
         self.test(Calibration(), horizon=1)
         return self
 
+    @abstractmethod
     def test(self, calibration: Calibration, horizon: int) -> MetricTest:
         """What is tested, with the margin widened to the noise floor where that is one of shares."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arm(self, entry: Entry, design_effect: float) -> ArmLike:
         """What is judged of an arm's counts."""
-        raise NotImplementedError
 
     def judged(self, calibration: Calibration) -> list[WindowLike | None]:
         """The windows with effective counts; None for one that was skipped."""
