@@ -138,11 +138,20 @@ class Client:
     result: Json | None = None
 
     @classmethod
-    def start(cls, scene: Scene, *, rate: float, connections: str, target: str, count: int | None = None) -> "Client":
-        """Begin to send."""
+    def start(
+        cls,
+        scene: Scene,
+        *,
+        rate: float,
+        connections: str,
+        target: str = GATEWAY,
+        count: int | None = None,
+        host: str | None = None,
+    ) -> "Client":
+        """Begin to send, to the scene's route unless ``host`` names another."""
         command = [
             *(str(scene.layout.enter), "python", "-m", "examples.demo.traffic", f"--target={target}"),
-            *(f"--host={scene.host}", f"--rate={rate}", f"--connections={connections}", "--duration=900"),
+            *(f"--host={host or scene.host}", f"--rate={rate}", f"--connections={connections}", "--duration=900"),
             *("--wait=60", f"--samples={scene.layout.root / 'models' / 'holdout.json'}"),
             *((f"--count={count}",) if count else ()),
             "--feedback-url=http://digits-{version}." + scene.namespace + ".svc.cluster.local:8080/feedback",
