@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,8 +27,8 @@ CHOICE = {
     "finish_reason": "stop",
 }
 PIECE = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}
-DESCRIPTIONS: list[JsonValue] = [OpenInferenceServer().metadata, TF_METADATA, BENTO_SCHEMA, vllm_models("adder")]
-GOOD: list[JsonValue] = [
+DESCRIPTIONS: list[Any] = [OpenInferenceServer().metadata, TF_METADATA, BENTO_SCHEMA, vllm_models("adder")]
+GOOD: list[Any] = [
     {"model_name": "adder", "id": "1", "outputs": [TENSOR]},
     {"predictions": [1, 2]},
     {"model_version_status": TF_STATUS},
@@ -38,7 +38,7 @@ GOOD: list[JsonValue] = [
     {"error": {"message": "no"}},
     *DESCRIPTIONS,
 ]
-ODD: list[JsonValue] = [
+ODD: list[Any] = [
     *(None, True, -1, 1.5, 10**400, float("nan"), float("inf"), "", "x" * 300, "\ud800", [], {}, [[]], [{}], [None]),
     {"name": 1},
     {"": {"": []}},
@@ -53,7 +53,8 @@ def broken(draw: st.DrawFn, documents: list[JsonValue]) -> JsonValue:
 
 def _replaced(draw: st.DrawFn, value: JsonValue) -> JsonValue:
     if not isinstance(value, dict | list) or not value or draw(st.integers(0, 4)) == 0:
-        return draw(st.sampled_from(ODD))
+        odd: JsonValue = draw(st.sampled_from(ODD))
+        return odd
     if isinstance(value, list):
         place = draw(st.integers(0, len(value) - 1))
         return [*value[:place], _replaced(draw, value[place]), *value[place + 1 :]]
