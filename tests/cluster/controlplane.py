@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ NAMES = (
 )
 LOWEST_PORT = 21_000
 PORTS = 10_000
+
+OPERATOR = "system:serviceaccount:modelrollout-system:modelrollout"
+"""The user that an installed operator is."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,22 @@ def _server_options(layout: Layout, authority: Authority, endpoint: Endpoint) ->
         ("kubelet-client-certificate", admin),
         ("kubelet-client-key", admin_key),
         ("kubelet-certificate-authority", authority.certificate),
+        ("audit-policy-file", _audit_policy(layout)),
+        ("audit-log-path", layout.audit_log),
+        ("audit-log-maxsize", "100"),
+        ("audit-log-maxbackup", "1"),
         # Else logs and exec look for the node's name in DNS.
         ("kubelet-preferred-address-types", "InternalIP"),
     ]
+
+
+def _audit_policy(layout: Layout) -> Path:
+    """Write down which requests are logged: those of the installed operator, by which its rights are measured."""
+    file = layout.folder / "audit-policy.json"
+    operator = {"level": "Metadata", "users": [OPERATOR], "omitStages": ["RequestReceived"]}
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [operator, {"level": "None"}]}
+    file.write_text(json.dumps(policy))
+    return file
 
 
 def choose_ports(layout: Layout) -> Endpoint:

@@ -57,6 +57,11 @@ class Layout:
         return self.folder / "certificates"
 
     @property
+    def audit_log(self) -> Path:
+        """What the installed operator asked of the API server, a JSON object on each line."""
+        return self.folder / "logs" / "audit.log"
+
+    @property
     def logs(self) -> Path:
         """One file per component, and the supervisor's."""
         return self.folder / "logs"

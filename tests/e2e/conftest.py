@@ -59,3 +59,8 @@ def scene(operator: Scene) -> Iterator[Scene]:
     fresh.kubectl("create", "namespace", fresh.namespace)
     yield fresh
     fresh.kubectl("delete", "namespace", fresh.namespace, "--wait=false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that look back on all others at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)

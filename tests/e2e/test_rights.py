@@ -1,0 +1,70 @@
+"""The operator runs with exactly the rights that ``manifests/rbac.yaml`` grants: none is denied, none is spare.
+
+Runs after all other tests of the level (see ``conftest.py``): what they made the operator do is in the audit log.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import CHECKOUT
+from tests.e2e.scene import Json, Scene
+
+pytestmark = [pytest.mark.cluster, pytest.mark.last]
+
+Right = tuple[str, str, str]
+"""Group, resource with its subresource, verb."""
+
+SPARE: dict[Right, str] = {
+    ("apiextensions.k8s.io", "customresourcedefinitions", "list"): "only while namespaces come from the cluster",
+}
+"""Rights that may be unused, and why they are there all the same."""
+
+
+def asked(log: Path) -> Iterator[Json]:
+    """Every request of the operator that the API server logged."""
+    for line in log.read_text().splitlines():
+        yield json.loads(line)
+
+
+def right_of(event: Json) -> Right | None:
+    """Which right a request needed; None for discovery and the like."""
+    found = event.get("objectRef")
+    if not found or "resource" not in found:
+        return None
+    sub = f"/{found['subresource']}" if found.get("subresource") else ""
+    return found.get("apiGroup", ""), found["resource"] + sub, event["verb"]
+
+
+def granted() -> set[Right]:
+    """Every right of the operator's own roles."""
+    documents = yaml.safe_load_all((CHECKOUT / "manifests" / "rbac.yaml").read_text())
+    roles = [each for each in documents if each["kind"] in ("ClusterRole", "Role")]
+    return {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_operator_asks_for_nothing_that_it_may_not(operator: Scene) -> None:
+    denied = {
+        right
+        for event in asked(operator.layout.audit_log)
+        if event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
+        and (right := right_of(event)) is not None
+    }
+    assert denied == set()
+
+
+def test_every_right_is_needed(operator: Scene) -> None:
+    used = {right for event in asked(operator.layout.audit_log) if (right := right_of(event)) is not None}
+    assert len(used) > 20
+    assert granted() - used - SPARE.keys() == set()
+    assert used - granted() == set()
