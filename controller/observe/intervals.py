@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from controller.observe.counters import Edges, Reborn, Scrapes, Series, Target, fell, increase
-from controller.observe.tally import Unknown, whereabouts
+from controller.observe.tally import PastGrowths, Unknown, whereabouts
 
 __all__ = ["Counters", "Interval", "labels_of"]
 
@@ -34,21 +34,30 @@ class Counters:
     def grown(self, edges: Edges) -> float | None:
         """Return by how much ``total`` grew, as if scraped at the edges; None: not known.
 
+        Of targets that began or ended inside, what was seen of them.
+        """
+        targets = (target for pod in self.scrapes.pods() for target in self.scrapes.targets(pod))
+        stretches = {target: found for target in targets if (found := self._stretch(target, edges)) is not None}
+        if not stretches or any(each.lost for each in self.total):
+            return None
+        past = PastGrowths(self.scrapes, edges, self.pod_label, self.total)
+        own = Interval(edges, self.pod_label, frozenset(stretches), self.total, ()).total
+        return sum(past.growth(each) * stretches[past.target(each)] for each in own)
+
+    def _stretch(self, target: Target, edges: Edges) -> float | None:
+        """The length of the interval by the time between the scrapes that speak for its edges; None: a gap before it.
+
         Scrapes are up to one scrape interval off, so that an interval may hold one more of them than the next.
         """
-        interval = self.between(edges)
-        if not interval.steady:
-            return None
-        try:
-            return sum(interval.growth(each) * self._stretch(interval.target(each), edges) for each in interval.total)
-        except Unknown:
-            return None
-
-    def _stretch(self, target: Target, edges: Edges) -> float:
-        """The length of the interval by the time between the scrapes that speak for its edges."""
-        early, late = (self.scrapes.age(target, edge) or 0.0 for edge in (edges.start, edges.end))
+        early, late = (self.scrapes.age(target, edge) for edge in (edges.start, edges.end))
+        if early is None or not edges.fresh(early):
+            first = self.scrapes.first(target)
+            return 1.0 if first is not None and edges.start < first <= edges.end else None
+        if late is None or not edges.fresh(late):
+            return 1.0 if self.scrapes.inside(target, edges) else None
         length = edges.end - edges.start
-        return length / max(length + early - late, 1e-9)
+        between = length + early - late
+        return length / between if between > 0.0 else None
 
 
 def labels_of(labels: Counters, requests: Counters, edges: Edges) -> tuple[float, float] | None:
