@@ -180,5 +180,5 @@ def _accelerators(pod: Json, node: Json) -> Iterator[tuple[ParityGroup, str, Fac
     for label, value in (node["metadata"].get("labels") or {}).items():
         words = label.partition("/")[2]
         tells = any(word in words for word in _GPU_WORDS) and not any(word in words for word in _WORDS_OF_ONE_NODE)
-        if prefixes and label.startswith(prefixes) and tells:
+        if label.startswith(prefixes) and tells:
             yield ParityGroup.GPU, label, shown(value)

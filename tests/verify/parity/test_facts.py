@@ -8,6 +8,7 @@ import pytest
 
 from controller.api.verdicts import CheckState
 from controller.api.verify import Parity
+from controller.observe.environment.content import edited_at
 from controller.plan.verify.environment import Environment
 from controller.plan.verify.parity import compare
 from tests.verify.parity.arms import DIGEST, OTHER_DIGEST, arm, config_map, container, contents, node, pod, template
@@ -175,7 +176,13 @@ def test_the_class_of_service_is_that_of_the_pods() -> None:
     assert differences(arm(of, pod(of)), arm(of, better)) == ("Resources: QoS class Burstable against Guaranteed",)
 
 
-GPU = {"nvidia.com/gpu.product": "A100", "nvidia.com/cuda.driver.major": "550", "nvidia.com/gfd.timestamp": "17"}
+GPU = {
+    "nvidia.com/gpu.product": "A100",
+    "nvidia.com/cuda.driver.major": "550",
+    "nvidia.com/gfd.timestamp": "17",
+    "nvidia.com/gpu.deploy.driver": "true",
+    "nvidia.com/mig.config.state": "success",
+}
 
 
 def on_nodes(of: Json, *nodes: Json) -> Environment:
@@ -185,7 +192,8 @@ def on_nodes(of: Json, *nodes: Json) -> Environment:
 
 def test_the_gpu_and_its_driver_must_be_the_same_on_all_nodes() -> None:
     of = template(limits(**{"nvidia.com/gpu": "1"}))
-    old, new = GPU, GPU | {"nvidia.com/gpu.product": "T4", "nvidia.com/gfd.timestamp": "18"}
+    others = {"nvidia.com/gfd.timestamp": "18", "nvidia.com/gpu.deploy.driver": "", "nvidia.com/mig.config.state": "x"}
+    old, new = GPU, GPU | others | {"nvidia.com/gpu.product": "T4"}
     assert differences(on_nodes(of, node(old)), on_nodes(of, node(old), node(new))) == (
         "Gpu: nvidia.com/gpu.product A100 against A100 and T4",
     )
@@ -304,6 +312,23 @@ def test_who_writes_no_data_has_not_edited() -> None:
     read = config_map("settings", {"a.yaml": "1"}, edits={"kubectl-create": "2026-08-01T11:00:00Z"})
     assert read.edited_at is not None
     assert read.edited_at.isoformat() == "2026-08-01T11:00:00+00:00"
+
+
+def test_a_writer_of_labels_has_not_edited() -> None:
+    written = {"manager": "create", "time": "2026-08-01T11:00:00Z", "fieldsV1": {"f:data": {}}}
+    labelled = {"manager": "label", "time": "2026-08-01T12:30:00Z", "fieldsV1": {"f:metadata": {}}}
+    created = "2026-08-01T11:00:00Z"
+    for entries in ([written, labelled], [labelled, written]):
+        moment = edited_at({"creationTimestamp": created, "managedFields": entries})
+        assert moment is not None
+        assert moment.isoformat() == "2026-08-01T11:00:00+00:00"
+
+
+def test_a_variable_of_its_own_counts_before_an_imported_one() -> None:
+    imported = [{"configMapRef": {"name": "settings"}}]
+    both = template(container(env=[{"name": "A", "value": "own"}], envFrom=imported))
+    read = contents(config_map("settings", {"A": "imported"}))
+    assert differences(arm(both, read=read), arm(template(env(A="own")), read=read)) == ()
 
 
 def test_a_config_map_that_was_made_anew_after_pods_had_started_is_an_edit() -> None:

@@ -185,6 +185,7 @@ def test_load_is_requests_per_pod_within_a_quarter() -> None:
     assert (finding(even, ParityGroup.LOAD).state, even.latency_void) == (CheckState.PASSED, None)
     nearly = compare(Parity(), loaded(4, 80.0), loaded(1, 20.0 * 1.25))
     assert nearly.latency_void is None
+    assert compare(Parity(), loaded(4, 80.0), loaded(1, 20.0 * 1.3)).latency_void is not None
     uneven = compare(Parity(), loaded(3, 90.0), loaded(3, 10.0))
     assert finding(uneven, ParityGroup.LOAD).state is CheckState.WARNED
     assert uneven.latency_void == (
