@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from controller.api.spec import ModelRolloutSpec
+from controller.api.verdicts import CheckState
 from controller.api.verify import MlflowModel, Provenance
 from controller.observe.cluster import DEPLOYMENTS, ClusterPort, NotFound
 from controller.observe.environment import EnvironmentOrder, EnvironmentReader
 from controller.observe.mlflow import MlflowError, MlflowServer, read_mlflow
+from controller.plan.desired import scaled_by_operator
 from controller.plan.situation import Situation
 from controller.plan.verify.findings import CheckKey, Finding, Outcome
 from controller.plan.verify.parity import compare
@@ -28,19 +31,27 @@ class ParityCheck:
         verify, stable = situation.spec.verify, situation.status.stable
         if verify is None or verify.parity is None or stable is None:
             return ()
-        weight, namespace = situation.spec.strategy.steps[-1], situation.subject.namespace
-        secrets = verify.parity.read_secrets
-        mine = EnvironmentOrder(percent=100 - weight, version=stable.model_version, read_secrets=secrets)
-        other = EnvironmentOrder(percent=weight, version=situation.spec.model.version, read_secrets=secrets)
+        namespace, secrets = situation.subject.namespace, verify.parity.read_secrets
+        most = _most_percent(situation.spec)
+        least = None if most is None else 100 - most
+        mine = EnvironmentOrder(percent=least, version=stable.model_version, read_secrets=secrets)
+        other = EnvironmentOrder(percent=most, version=situation.spec.model.version, read_secrets=secrets)
         old = self._reader.find(namespace, stable.deployment, mine)
         new = self._reader.find(namespace, candidate_of(situation).deployment, other)
         if old is None or new is None:
             return ()
         result = compare(verify.parity, old, new)
+        if any(each.state is CheckState.PENDING for each in result.findings):
+            return result.findings  # no pod has started yet, so it is compared again
         pair = result.environment.model_copy(update={"latency_void": result.latency_void})
         outcome = Outcome(result.findings, situation.now, environment=pair)
         self._prober.note(situation.subject.uid, key, outcome)
         return ()
+
+
+def _most_percent(spec: ModelRolloutSpec) -> float | None:
+    """Return the candidate's largest part of the requests; None where its pods grow with it."""
+    return None if scaled_by_operator(spec) else spec.strategy.steps[-1]
 
 
 class ProvenanceCheck:
