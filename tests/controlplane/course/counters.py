@@ -48,6 +48,8 @@ class Model:
     """The share of them that ends with code 500."""
     further: tuple[tuple[str, Json, float], ...] = ()
     """Further counters: name, labels, and which share of the requests they count."""
+    late: float = 0.0
+    """Seconds after which the further counters count a request."""
     latency: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05)
     """The share of them in each bucket of ``EDGES``."""
     edges: tuple[str, ...] = EDGES
@@ -89,15 +91,15 @@ class Traffic:
                 labels = {"__name__": "requests_total", "code": code, **target}
                 yield labels, _grown(self, deployment, share)
             for name, own, share in model.further:
-                yield {"__name__": name, **own, **target}, _grown(self, deployment, share)
+                yield {"__name__": name, **own, **target}, _grown(self, deployment, share, late=model.late)
             for edge, share in zip(model.edges, accumulate(model.latency), strict=True):
                 labels = {"__name__": "latency_seconds_bucket", "le": edge, **target}
                 yield labels, _grown(self, deployment, share)
             yield {"__name__": "requests_waiting", **target}, _swinging
 
 
-def _grown(traffic: Traffic, deployment: str, share: float) -> Callable[[float], float]:
-    return lambda moment: float(round(share * traffic.requests(deployment, moment)))
+def _grown(traffic: Traffic, deployment: str, share: float, *, late: float = 0.0) -> Callable[[float], float]:
+    return lambda moment: float(round(share * traffic.requests(deployment, moment - late)))
 
 
 def _swinging(moment: float) -> float:

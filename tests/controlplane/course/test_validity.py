@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from controller.observe.cluster import RECORDS
 from tests.cluster.layout import SOURCE
 from tests.controlplane.course.counters import RATIO, Model
 from tests.controlplane.course.scene import QUICK, Course, condition, merged
@@ -68,6 +69,10 @@ REASONS: Final = {
 }
 
 
+LATE: Final = Model(further=feedback(0.5), late=6.0)
+"""Half of its requests get a label, six seconds later."""
+
+
 @pytest.fixture(scope="module")
 def held(course: Course) -> Course:
     """All scenes, each until its reason is told."""
@@ -75,6 +80,8 @@ def held(course: Course) -> Course:
     for name, (stable, candidate, metrics) in SCENES.items():
         course.stage(name, good=stable, candidate=candidate)
         course.roll_out(name, merged(QUICK, {"analysis": {"metrics": metrics}}))
+    course.stage("late", good=LATE, candidate=LATE)
+    course.roll_out("late", merged(QUICK, {"analysis": {"metrics": [ERRORS, ACCURACY]}}))
     for name, reason in REASONS.items():
         course.until(name, has(reason))
         course.until_told(name, reason)
@@ -116,6 +123,23 @@ def test_different_labels_are_told_with_both_coverages(held: Course) -> None:
     status = held.status("unlabelled")
     assert "labels for 20.0% of the candidate's" in status["message"]
     assert "and 50.0% of stable's" in status["message"]
+
+
+def test_late_labels_are_waited_for(held: Course) -> None:
+    """Stable's first seconds told how late they come: requests that had no label yet."""
+    held.until("late", lambda status: bool(status.get("history")))
+    pages = (each["spec"] for each in held.cluster.list(RECORDS, held.namespace))
+    (page,) = (page for page in pages if page["rollout"] == "late")
+    _, accuracy = page["frozen"]["metrics"]
+    assert accuracy["calibration"]["labels"]["half"] == "6s"
+    assert "labels for 50% of the requests, half of them come within 6s" in accuracy["calibration"]["message"]
+    assert "set labelDelay: 10s, and cohort" in accuracy["calibration"]["message"]
+    rows = [row for window in page["windows"] for row in window["rows"] if row["metric"] == "accuracy"]
+    young = [row.get("skipped") == "LabelsImmature" or "labelsMature" in row for row in rows]
+    assert sum(young) >= 5
+    assert young == sorted(young, reverse=True)
+    assert float(rows[-1]["candidate"]["requests"]) > 0.0
+    assert held.seen_weights("late") == [0, 25, 100]
 
 
 def test_worse_slice_is_named(held: Course) -> None:
