@@ -15,6 +15,7 @@ SETTINGS = {
     "inputs": [{"name": "measures", "datatype": "FP64", "shape": [-1, 4]}],
     "outputs": [{"name": "predict", "datatype": "INT64", "shape": [-1, 1]}],
     "parameters": {"uri": "./model.joblib", "version": "v7"},
+    "versions": ["v7"],
 }
 
 folder = Path(sys.argv[1])
