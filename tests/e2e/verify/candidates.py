@@ -63,9 +63,9 @@ def golden(scene: Scene, count: int = 20) -> list[Json]:
 def _case(number: int, pixels: list[float], label: int) -> Json:
     body = {"inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": pixels}]}
     expect = [
-        {"path": "$.label[0]", "oneOf": [str(label)]},
-        {"path": "$.confidence[0]", "finite": True},
-        {"path": "$.confidence[0]", "range": {"min": "0", "max": "1"}},
+        {"path": "$.outputs[0].data[0]", "oneOf": [str(label)]},
+        {"path": "$.outputs[1].data[0]", "finite": True},
+        {"path": "$.outputs[1].data[0]", "range": {"min": "0", "max": "1"}},
     ]
     return {"name": f"digit-{number}", "request": json.dumps(body), "expect": expect}
 
