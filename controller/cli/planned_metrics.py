@@ -187,7 +187,7 @@ def _of_kind(metric: Metric, like: RatioTest) -> MetricTest:
     )
     if isinstance(test, DistributionTest) and metric.distribution is not None:
         return replace(test, floor=float(metric.distribution.floor))
-    return test
+    return replace(test, steps=like.steps) if isinstance(test, HistogramTest) else test
 
 
 def _at_looks(ratio: RatioTest, spec: ModelRolloutSpec) -> RatioTest:

@@ -168,7 +168,7 @@ class Trial:
 
         Never while the trial is held, or a gating metric's worse evidence is at 5 or more. ``Fixed`` asks for no more;
         ``Budgeted`` also wants every gating metric's evidence that the harm at that weight stays within the
-        budget to be at 1/α now (of the kinds that count bad requests), so ``weight`` must be one of the tests' steps.
+        budget to be at 1/α now (of the kinds that have such), so ``weight`` must be one of the tests' steps.
         """
         if self.held or self.worse_at is not None or any(evidence.alarmed for evidence in self.gating):
             return False

@@ -71,7 +71,7 @@ def test_of(metric: Metric, resolved: FrozenMetric, frozen: FrozenAnalysis) -> M
         case Kind.MEAN:
             return _mean_test(metric, resolved, frozen, shared=shared)
         case Kind.HISTOGRAM:
-            return HistogramTest(**shared, history=_past_buckets(metric, resolved))
+            return HistogramTest(**shared, history=_past_buckets(metric, resolved), steps=frozen.steps)
         case Kind.DISTRIBUTION:
             floor = 0.0 if metric.distribution is None else float(metric.distribution.floor)
             return DistributionTest(**shared, history=_past_buckets(metric, resolved), floor=floor)

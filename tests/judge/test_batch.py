@@ -147,7 +147,7 @@ SHARES = np.array([0.1, 0.4, 0.3, 0.15, 0.05, 0.0])
 @pytest.mark.parametrize("known", [0, 40, 5000])
 def test_histograms_have_the_same_evidence_as_each_run_alone(known: int) -> None:
     rng = np.random.default_rng(9)
-    metric = HistogramTest("latency", Role.TARGET, 0.02, horizon=40, must_be_better=True)
+    metric = HistogramTest("latency", Role.TARGET, 0.02, horizon=40, must_be_better=True, steps=STEPS)
     history = rng.poisson(known * np.outer(SHARES, np.linspace(0.0, 2.0, RUNS))).astype(float)
     slower = np.where(np.arange(RUNS) % 3 == 0, 1.4, 0.8)
     candidate_shares = np.outer(SHARES, np.ones(RUNS)) * slower ** np.arange(6)[:, np.newaxis]
@@ -172,9 +172,11 @@ def test_histograms_have_the_same_evidence_as_each_run_alone(known: int) -> None
 
     for side in SIDES:
         assert getattr(batch, side) == pytest.approx([getattr(each, side) for each in alone], rel=1e-8, abs=1e-9), side
+    for step in range(len(STEPS)):
+        assert batch.log_harm[step] == pytest.approx([each.log_harm[step] for each in alone], rel=1e-8, abs=1e-9)
     kept = np.arange(RUNS) % 2 == 0
-    for side in SIDES:
-        assert getattr(batch.keep(kept), side) == pytest.approx(getattr(batch, side)[kept], rel=1e-12)
+    for side in (*SIDES, "log_harm"):
+        assert getattr(batch.keep(kept), side) == pytest.approx(getattr(batch, side)[..., kept], rel=1e-12)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7, 60])

@@ -392,6 +392,37 @@ def test_a_trial_rolls_back_a_slower_candidate_and_promotes_an_equal_one():
     assert judged().verdict is Verdict.NOT_WORSE
 
 
+def climbed(*, looks=20, read=False, **candidate):
+    history = latencies(np.random.default_rng(5), 40_000)
+    process = histogram(history=history, margin=0.03, steps=(10, 25, 50)).process(0.05)
+    for _, seen in zip(range(looks), traffic(3, **candidate), strict=False):
+        process = process.update(seen)
+        if read:
+            assert len(process.log_harm) == 3
+    return process
+
+
+def test_harm_is_not_worse_at_the_margin_that_the_weight_leaves():
+    process = climbed(slower=1.1)
+    for step, harm in zip((10, 25, 50), process.log_harm, strict=True):
+        alone = histogram(history=process.test.history, margin=0.03 * 100 / step).process(0.05)
+        for _, seen in zip(range(20), traffic(3, slower=1.1), strict=False):
+            alone = alone.update(seen)
+        assert harm == pytest.approx(alone.log_not_worse, rel=1e-12)
+
+
+def test_when_harm_is_read_changes_nothing():
+    assert climbed(read=True).log_harm == climbed().log_harm
+    assert climbed(looks=0).log_harm == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("slower", "entered"), [(1.0, True), (1.3, False)])
+def test_a_slow_candidate_waits_where_it_does_little_harm(slower, entered):
+    """At 25 % up to 12 points more may be above an edge; a shift of 30 % brings 17, and of 0 none."""
+    needed = math.log(20)
+    assert [harm >= needed for harm in climbed(slower=slower).log_harm] == [True, entered, False]
+
+
 arms = st.integers(2, 6).flatmap(
     lambda size: st.lists(
         st.tuples(*[st.lists(st.sampled_from([0, 1, 0.3, 250, 10**9]), min_size=size, max_size=size).filter(any)] * 2),

@@ -22,6 +22,7 @@ __all__ = ["HistogramBatch", "HistogramBatchTest"]
 
 _CATASTROPHE = 8.0
 _ENOUGH = 100.0
+_LARGEST_HARM_MARGIN = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,11 @@ class HistogramBatchTest:
     def runs(self) -> int:
         """How many runs there are."""
         return self.margins.size
+
+    @property
+    def harm_margins(self) -> tuple[Floats, ...]:
+        """Difference of the shares that would use up the harm budget, per step, each with an entry per run."""
+        return tuple(np.minimum(self.margins * 100 / step, _LARGEST_HARM_MARGIN) for step in self.metric.steps)
 
     def process(self) -> "HistogramBatch":
         """Evidence 1 on every process of every run."""
@@ -75,6 +81,7 @@ class HistogramBatch:
     """
 
     _margins: Floats
+    _harm_margins: tuple[Floats, ...]
     _catastrophic_margins: Floats
     _edges: _Edges
     _worse: Floats
@@ -82,6 +89,7 @@ class HistogramBatch:
     _catastrophic: Floats
     _not_worse: Floats
     _better: Floats
+    _harm: tuple[Floats, ...]
     _known_total: Floats
     _known_above: Floats
 
@@ -95,6 +103,7 @@ class HistogramBatch:
         odds, fractions = (np.zeros((len(each), *shape)) for each in (ODDS_RATIOS, MARGIN_FRACTIONS))
         return cls(
             _margins=test.margins,
+            _harm_margins=test.harm_margins,
             _catastrophic_margins=np.maximum(test.margins, np.minimum(_CATASTROPHE * test.margins, (1.0 - rates) / 2)),
             _edges=_Edges(
                 worse=_worse_edges(rates, test.margins) & known,
@@ -106,6 +115,7 @@ class HistogramBatch:
             _catastrophic=odds,
             _not_worse=fractions,
             _better=odds if test.metric.must_be_better else odds[:0],
+            _harm=(fractions,) * len(test.harm_margins),
             _known_total=total,
             _known_above=inside,
         )
@@ -120,7 +130,6 @@ class HistogramBatch:
         worse = factors_of(counts, rates, margins, worse_alternatives(rates, margins)).reshape(self._worse.shape)
         worse = np.where(edges.worse, worse, 0.0)
         catastrophic = factors_of(counts, rates, far, worse_alternatives(rates, far))
-        not_worse = factors_of(counts, rates, margins, not_worse_alternatives(rates, margins))
         even = np.zeros_like(margins)
         better = factors_of(counts, rates, even, better_alternatives(rates)) if len(self._better) else self._better
         counted = counts.comparable & edges.worse.ravel()
@@ -130,11 +139,20 @@ class HistogramBatch:
             _worse=self._worse + worse,
             _restart=self._restart.update(worse.reshape(len(ODDS_RATIOS), -1), counted),
             _catastrophic=self._catastrophic + catastrophic.reshape(self._catastrophic.shape),
-            _not_worse=self._not_worse + not_worse.reshape(self._not_worse.shape),
+            _not_worse=self._not_worse + self._short_of(counts, rates, self._margins),
             _better=self._better + np.where(edges.better, better.reshape(self._better.shape), 0.0),
+            _harm=tuple(
+                each + self._short_of(counts, rates, margins)
+                for each, margins in zip(self._harm, self._harm_margins, strict=True)
+            ),
             _known_total=self._known_total + np.where(window.comparable, window.stable_total, 0.0),
             _known_above=self._known_above + np.where(window.comparable, above_edges(stable), 0.0),
         )
+
+    def _short_of(self, counts: BatchWindow, rates: Floats, margins: Floats) -> Floats:
+        """The window's e-values against "beyond the margin", at every edge."""
+        lines = np.tile(margins, self._known_above.shape[0])
+        return factors_of(counts, rates, lines, not_worse_alternatives(rates, lines)).reshape(self._not_worse.shape)
 
     def _informed(self) -> _Edges:
         """With the bets that waited, in runs where stable's requests tell at which edges."""
@@ -151,6 +169,7 @@ class HistogramBatch:
         edges = self._known_above.shape[0]
         return HistogramBatch(
             _margins=self._margins[runs],
+            _harm_margins=tuple(each[runs] for each in self._harm_margins),
             _catastrophic_margins=self._catastrophic_margins[:, runs],
             _edges=self._edges.keep(runs),
             _worse=self._worse[..., runs],
@@ -158,6 +177,7 @@ class HistogramBatch:
             _catastrophic=self._catastrophic[..., runs],
             _not_worse=self._not_worse[..., runs],
             _better=self._better[..., runs],
+            _harm=tuple(each[..., runs] for each in self._harm),
             _known_total=self._known_total[runs],
             _known_above=self._known_above[:, runs],
         )
@@ -192,8 +212,9 @@ class HistogramBatch:
 
     @property
     def log_harm(self) -> Floats:
-        """Nothing: a share above an edge is no count of bad requests."""
-        return np.zeros((0, self._margins.size))
+        """The least of the edges' evidence that the harm stays within the budget; a row per step."""
+        rows = [log_means(each).min(axis=0) for each in self._harm]
+        return np.stack(rows) if rows else np.zeros((0, self._margins.size))
 
     @property
     def decisive(self) -> Flags:

@@ -13,8 +13,13 @@ outliers as nobody has seen them yet still have an edge to show at. Without a hi
 it: until they hold a hundred of stable's requests only disasters are bet on, at every edge. Bets on rates that nobody
 knows lose more than that takes: rare outliers are found after 10 windows so, after 19 when all edges bet at once.
 Choosing by what is past costs no validity.
+
+Harm is judged as "not worse" is, at the margin that a step's weight leaves: an extra request beyond some edge is what
+a bad one is to a ratio, so no edge may have more of them than the budget, and the least of the edges' evidence counts.
+The budget is the metric's own margin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import ClassVar
@@ -35,6 +40,7 @@ from controller.judge.kinds.shares import (
     log_mean_of_all,
     shares_above,
 )
+from controller.judge.numbers.deferred import Deferred
 from controller.judge.numbers.vector import (
     BatchWindow,
     Flags,
@@ -148,6 +154,7 @@ class _Ladder:
         better: products for "better".
         levels: both arms' shares.
         intervals: of the differences of the shares.
+        harm: products for "within the harm budget" at every edge, per step; computed when they are read.
     """
 
     edges: tuple[float, ...]
@@ -159,6 +166,7 @@ class _Ladder:
     better: Products
     levels: ShareLevels
     intervals: ShareIntervals
+    harm: Deferred[tuple[Products, ...], tuple[BatchWindow, Floats]]
 
     @classmethod
     def start(cls, test: HistogramTest, alpha: float, *, edges: tuple[float, ...]) -> "_Ladder":
@@ -168,7 +176,6 @@ class _Ladder:
             edges, known = shared, KnownShares.above(test.history.onto((*shared, inf)))
         else:
             known = KnownShares(np.zeros(len(edges)), np.zeros(len(edges)))
-        every = np.ones(len(edges), dtype=bool)
         worse = Products.start(_worse_bets(test, known))
         return cls(
             edges=edges,
@@ -176,10 +183,11 @@ class _Ladder:
             worse=worse,
             restart=RestartBatch.start(len(ODDS_RATIOS), test.horizon, runs=worse.bets.shares.size),
             catastrophic=Products.start(_catastrophic_bets(test, known)),
-            not_worse=Products.start(Bets.on(every, np.full(len(edges), test.margin), not_worse_alternatives)),
+            not_worse=_short_of(test.margin, edges=len(edges)),
             better=Products.start(_better_bets(test, known)),
             levels=ShareLevels.start(len(edges)),
             intervals=ShareIntervals.start(test.margin, alpha, shares=len(edges)),
+            harm=Deferred(tuple(_short_of(margin, edges=len(edges)) for margin in test.harm_margins.values())),
         )
 
     def update(self, window: BatchWindow) -> "_Ladder":
@@ -200,6 +208,7 @@ class _Ladder:
             better=better,
             levels=self.levels.update(window),
             intervals=self.intervals.update(window, rates),
+            harm=self.harm.noting((window, rates)),
         )
 
     def informed(self, test: HistogramTest) -> "_Ladder":
@@ -209,6 +218,18 @@ class _Ladder:
         worse = Products.start(_worse_bets(test, self.known))
         restart = RestartBatch.start(len(ODDS_RATIOS), test.horizon, runs=worse.bets.shares.size)
         return replace(self, worse=worse, restart=restart, better=Products.start(_better_bets(test, self.known)))
+
+
+def _short_of(margin: float, *, edges: int) -> Products:
+    """Evidence 1 against "beyond the margin" at every edge."""
+    return Products.start(Bets.on(np.ones(edges, dtype=bool), np.full(edges, margin), not_worse_alternatives))
+
+
+def _harmed(harm: tuple[Products, ...], windows: Sequence[tuple[BatchWindow, Floats]]) -> tuple[Products, ...]:
+    for window, rates in windows if harm else ():
+        factors = factors_of([each.bets for each in harm], window, rates)
+        harm = tuple(each.times(factor) for each, factor in zip(harm, factors, strict=True))
+    return harm
 
 
 @dataclass(frozen=True)
@@ -253,8 +274,11 @@ class HistogramProcess:
 
     @property
     def log_harm(self) -> tuple[float, ...]:
-        """Empty: a share above an edge is no count of bad requests."""
-        return ()
+        """Log evidence that each step's weight keeps the harm within its budget: the least over the edges."""
+        if self._ladder is None:
+            return (0.0,) * len(self.test.steps)
+        with np.errstate(under="ignore"):
+            return tuple(float(log_means(each.logs).min()) for each in self._ladder.harm.result(_harmed))
 
     @property
     def edge(self) -> float | None:
