@@ -8,6 +8,7 @@ its packages, so that an edit of the model installs nothing.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -106,6 +107,14 @@ def ensure(name: str) -> Environment:
     if environment.saves:
         _save_model(environment, PROGRAMS / environment.saves)
     return environment
+
+
+def pinned(name: str, package: str) -> str:
+    """Return the version of a package of a server's."""
+    found = re.search(rf"^{re.escape(package)}==(\S+)", ENVIRONMENTS[name].lock.read_text(), flags=re.MULTILINE)
+    if found is None:
+        raise ClusterError(f"{package} is not in {ENVIRONMENTS[name].lock}")
+    return found[1]
 
 
 def variables(environment: Environment, home: Path) -> dict[str, str]:

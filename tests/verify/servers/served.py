@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.api.verify import GoldenCase, Protocol, Smoke
+from controller.api.verify import Protocol, Smoke
 from controller.observe.probes.protocol import Model
 from controller.observe.probes.smoke import SmokeOrder
 from controller.observe.probes.target import Target
+from tests.verify.servers.environments import pinned
 from tests.verify.servers.process import LOOPBACK, RunningServer
 
 SETOSA, VERSICOLOR, VIRGINICA = [5.1, 3.5, 1.4, 0.2], [5.9, 2.8, 4.3, 1.3], [6.3, 3.3, 6.0, 2.5]
@@ -22,8 +23,8 @@ ALL = [SETOSA, VERSICOLOR, VIRGINICA]
 class Served:
     """A model behind a server.
 
-    ``fixture`` is the server's; ``cases`` are golden requests, of which the first expects `answer` with `equals`;
-    ``smoke`` is what else its smoke test asks; ``counter`` counts requests on its page of metrics.
+    ``fixture`` is the server's; ``cases`` are golden requests, of which the first expects one 0; ``smoke`` is what else
+    its smoke test asks; ``counter`` counts requests on its page of metrics.
     """
 
     fixture: str
@@ -56,12 +57,9 @@ class Served:
 
     def wrong_cases(self) -> tuple[dict[str, Any], ...]:
         """Return the golden requests with a first one that expects the wrong species."""
-        first = {**self.cases[0], "expect": [{"equals": "[1]"}]}
+        right = self.cases[0]["expect"][0]
+        first = {**self.cases[0], "expect": [{**right, "equals": "[1]"}]}
         return (first, *self.cases[1:])
-
-    def golden(self) -> GoldenCase:
-        """Return the first golden request."""
-        return GoldenCase.model_validate(self.cases[0])
 
     def _metrics(self, server: RunningServer) -> dict[str, Any]:
         if self.counter is None:
@@ -116,7 +114,15 @@ SERVED = {
         "mlserver_server",
         Protocol.OPEN_INFERENCE,
         Model("iris"),
-        _cases(_tensors([SETOSA]), _tensors(ALL)),
+        _cases(
+            _tensors([SETOSA]),
+            _tensors(ALL),
+            {
+                "name": "scores",
+                "request": json.dumps(_tensors([VIRGINICA], outputs=[{"name": "predict_proba"}])),
+                "expect": [{"argmaxEquals": 2}, {"path": "$.model_version", "equals": '"v7"'}],
+            },
+        ),
         smoke={"identity": {"endpoint": {"field": "versions[0]", "equals": "v7"}}},
         counter='model_infer_request_success_total{model="iris"}',
     ),
@@ -125,7 +131,7 @@ SERVED = {
         Protocol.MLFLOW,
         Model("iris"),
         _cases({"inputs": [SETOSA]}, {"inputs": ALL}),
-        smoke={"identity": {"endpoint": {"field": "mlflow_version", "equals": "3.17.2"}}},
+        smoke={"identity": {"endpoint": {"field": "mlflow_version", "equals": pinned("mlflow", "mlflow-skinny")}}},
     ),
     "bentoml": Served(
         "bentoml_server",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -44,7 +45,9 @@ def test_a_wrong_answer_is_told_with_what_came_instead(served: Served, server: R
     failed = outcome.failed
     assert failed is not None
     assert failed.name == "smoke/golden"
-    assert "golden case setosa" in failed.found
+    assert failed.found.startswith("golden case setosa: ")
+    assert failed.found.endswith("[0] is 0")
+    assert failed.expected == "1"
     assert states(outcome)["invalid-input"] == CheckState.SKIPPED
 
 
@@ -54,6 +57,8 @@ def test_the_same_model_as_stable_differs_in_nothing(served: Served, server: Run
     outcome = smoke(order)
     assert outcome.failed is None, outcome.failed
     assert finding(outcome, "golden").state == CheckState.PASSED
+    tells = served.protocol not in (Protocol.KSERVE_V1, Protocol.MLFLOW)
+    assert finding(outcome, "signature").state == (CheckState.PASSED if tells else CheckState.UNSUPPORTED)
 
 
 def test_golden_requests_that_are_repeated_give_the_same_fingerprint(served: Served, server: RunningServer) -> None:
@@ -99,3 +104,40 @@ def test_another_protocol_than_the_servers_does_not_pass(mlserver_server: Runnin
     failed = smoke(order).failed
     assert failed is not None
     assert failed.name == "smoke/ready"
+
+
+NARROW = {"inputs": [{"name": "measures", "shape": [1, 3], "datatype": "FP64", "data": [1, 2, 3]}]}
+
+
+def test_a_refusal_is_told_in_the_models_own_words(
+    kserve_server: RunningServer, bentoml_server: RunningServer, mlflow_server: RunningServer
+) -> None:
+    told = {
+        "kserve-v2": (kserve_server, NARROW, "HTTP 400: 'each instance must be a list of 4 numbers'"),
+        "kserve-v1": (
+            kserve_server,
+            {"instances": [[1, 2, 3]]},
+            "HTTP 400: 'each instance must be a list of 4 numbers'",
+        ),
+        "bentoml": (bentoml_server, {"measures": [[1, 2, 3]]}, "HTTP 400: 'each row must have 4 numbers'"),
+        "mlflow": (mlflow_server, {"inputs": [[1, 2, 3]]}, "Shape of input (1, 3)"),
+    }
+    for name, (server, body, words) in told.items():
+        outcome = smoke(SERVED[name].order(server, invalidInput={"request": json.dumps(body)}))
+        assert outcome.failed is None, outcome.failed
+        assert words in finding(outcome, "invalid-input").found
+
+
+def test_mlserver_crashes_on_a_tensor_that_the_model_cannot_take(mlserver_server: RunningServer) -> None:
+    outcome = smoke(SERVED["mlserver"].order(mlserver_server, invalidInput={"request": json.dumps(NARROW)}))
+    failed = outcome.failed
+    assert failed is not None
+    assert failed.name == "smoke/invalid-input"
+    assert failed.found.startswith("HTTP 500 to an invalid request")
+
+
+def test_twenty_golden_requests_pass(served: Served, server: RunningServer) -> None:
+    cases = tuple({**served.cases[0], "name": f"case-{number}"} for number in range(20))
+    outcome = smoke(served.order(server, cases=cases, latency=None, metrics=None))
+    assert outcome.failed is None, outcome.failed
+    assert finding(outcome, "golden").found == "20 of 20 golden requests answered as expected"

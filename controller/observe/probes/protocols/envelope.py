@@ -124,10 +124,15 @@ def _error_of(answer: Answer) -> str:
         value = answer.json()
     except ProbeError:
         return shortened(answer.body[: 4 * _SHOWN].decode(errors="replace"), _SHOWN)
+    # BentoML lists the errors of a method's own, pydantic those of one field each.
+    value = _first(value)
     if isinstance(value, dict):
         value = next((value[name] for name in _ERRORS if value.get(name)), value)
-    if isinstance(value, list) and value:
-        value = value[0]
+    value = _first(value)
     if isinstance(value, dict):
         value = next((value[name] for name in _IN_ERRORS if value.get(name)), value)
     return shortened(value if isinstance(value, str) else repr(value), _SHOWN)
+
+
+def _first(value: JsonValue) -> JsonValue:
+    return value[0] if isinstance(value, list) and value else value

@@ -1,5 +1,7 @@
 """KServe's ModelServer with a model of its own, in both of its protocols: `kserve_iris.py --http_port N`."""
 
+import uuid
+
 import uvicorn
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.errors import InvalidInput
@@ -54,7 +56,9 @@ class Iris(Model):
             InferOutput(name="species", shape=[len(species)], datatype="INT64", data=species),
             InferOutput(name="distances", shape=[len(found), 3], datatype="FP64", data=flat),
         ]
-        return InferResponse(response_id=payload.id, model_name=self.name, infer_outputs=outputs)
+        # KServe makes up no id, and cannot write an answer without one.
+        answered = payload.id or str(uuid.uuid4())
+        return InferResponse(response_id=answered, model_name=self.name, infer_outputs=outputs)
 
 
 if __name__ == "__main__":

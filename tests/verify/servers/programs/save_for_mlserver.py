@@ -13,7 +13,10 @@ SETTINGS = {
     "implementation": "mlserver_sklearn.SKLearnModel",
     "platform": "sklearn",
     "inputs": [{"name": "measures", "datatype": "FP64", "shape": [-1, 4]}],
-    "outputs": [{"name": "predict", "datatype": "INT64", "shape": [-1, 1]}],
+    "outputs": [
+        {"name": "predict", "datatype": "INT64", "shape": [-1, 1]},
+        {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 3]},
+    ],
     "parameters": {"uri": "./model.joblib", "version": "v7"},
     "versions": ["v7"],
 }
