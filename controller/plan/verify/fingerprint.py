@@ -19,8 +19,8 @@ GRIDS: Final = 4
 STEP: Final = 1e-3
 """Width of a cell: relative to the number, about three significant digits."""
 
-SMALLEST: Final = 1e-3
-"""Numbers closer to zero are rounded to STEP * SMALLEST: 1e-17 and 0 are the same answer."""
+SMALLEST: Final = 0.1
+"""Numbers closer to zero are rounded to STEP * SMALLEST: 1e-7, which may be left of a sum, and 0 are the same."""
 
 _DIGITS: Final = 16
 """Hex digits of the hash on one grid."""

@@ -123,6 +123,7 @@ def serving(model: ModelServer) -> Iterator[ModelServer]:
     """Run the server on a free port of loopback."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(model))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a connection that a test breaks off
     model.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -73,11 +73,11 @@ def test_what_is_not_supported_is_refused_with_its_place(path: str, place: int) 
         parse_path(path)
 
 
-@given(st.text(max_size=256))
-def test_any_text_is_read_or_refused(text: str) -> None:
+@given(st.text(alphabet="$.[]*'\"ab0-: ", max_size=12))
+def test_any_text_is_refused_or_read_in_full(text: str) -> None:
     try:
         path = parse_path(text)
-    except ExpectationError as error:
-        assert len(str(error)) < 2000
-    else:
-        assert path.select({}) is not None
+    except ExpectationError:
+        return
+    assert path.text == text
+    assert len(path.steps) >= text.count("]")

@@ -1,6 +1,7 @@
 """A pod's metrics page: what its counters say, found by the selectors that the judge uses."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
@@ -18,6 +19,7 @@ _MOST_LINES: Final = 20_000
 _LONGEST_LINE: Final = 16_384
 _NAME: Final = "__name__"
 _SHOWN_NAMES: Final = 8
+_TYPE: Final = re.compile(r"# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) ([a-z]+)")
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,8 @@ class MetricsPage:
             )
             msg += f"; at most {_MOST_LINES:,} of {_LONGEST_LINE:,} are read"
             raise ProbeError(msg)
-        try:
-            families = list(text_string_to_metric_families(text))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            msg = f"the page {path} is not in the Prometheus text format ({shortened(str(error), 80)}): {text[:60]!r}"
-            raise ProbeError(msg) from None
-        samples = tuple(
-            _Sample({**each.labels, _NAME: each.name}, float(each.value))
-            for family in families
-            for each in family.samples
-            if isfinite(each.value)
-        )
-        growing = {each.name for family in families if family.type in ("counter", "unknown") for each in family.samples}
-        return cls(samples, tuple(sorted(growing)))
+        samples = tuple(_samples(lines, path))
+        return cls(samples, tuple(sorted(_growing(lines, samples))))
 
     def total(self, counter: str) -> float | None:
         """Return the sum of the series that a selector picks; None where there is none.
@@ -90,6 +81,33 @@ class MetricsPage:
         listed = [*near, *(each for each in self.counters if each not in near)]
         more = f" and {len(listed) - _SHOWN_NAMES} more" if len(listed) > _SHOWN_NAMES else ""
         return ", ".join(listed[:_SHOWN_NAMES]) + more if listed else "no counter at all"
+
+
+def _samples(lines: list[str], path: str) -> Iterator[_Sample]:
+    """Return the samples; the lines with types are kept from the parser, which would rename counters by them."""
+    plain = "\n".join(line for line in lines if not line.startswith("#")) + "\n"
+    try:
+        for family in text_string_to_metric_families(plain):
+            for each in family.samples:
+                if isfinite(each.value):
+                    yield _Sample({**each.labels, _NAME: each.name}, float(each.value))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        words, start = shortened(str(error), 80), shortened(plain, 60)
+        msg = f"the page {path} is not in the Prometheus text format ({words}): {start!r}"
+        raise ProbeError(msg) from None
+
+
+def _growing(lines: list[str], samples: tuple[_Sample, ...]) -> set[str]:
+    """Return the names of counters, and of what has no type; of histograms only the count."""
+    types = {found[1]: found[2] for line in lines if (found := _TYPE.match(line))}
+
+    def grows(name: str) -> bool:
+        base, _, part = name.rpartition("_")
+        if types.get(base) in ("histogram", "summary", "counter") and part in ("bucket", "sum", "created"):
+            return False
+        return types.get(name, types.get(base, "untyped")) not in ("gauge", "info", "stateset")
+
+    return {each.name for each in samples if grows(each.name)}
 
 
 def _total(samples: tuple[_Sample, ...], selector: Selector) -> float | None:
