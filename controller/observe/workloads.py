@@ -146,7 +146,7 @@ class Workloads:
             ready_at=self._first_ready.see(metadata["uid"], parse_time(ready_since) if ready_since else None),
             trouble=pod_trouble(pod, since=since),
             address=status.get("podIP"),
-            images={each["name"]: each.get("imageID", "") for each in status.get("containerStatuses") or ()},
+            images=_images(pod),
             gate=_gate(pod),
         )
 
@@ -226,6 +226,13 @@ def label_selector(selector: Json) -> str:
 def has_gate(pod_spec: Json) -> bool:
     """Whether pods of that spec wait for the operator's word before they are ready."""
     return any(each.get("conditionType") == VERIFIED_GATE for each in pod_spec.get("readinessGates") or ())
+
+
+def _images(pod: Json) -> dict[str, str]:
+    """What each container really runs, in the order of the pod's spec: status sorts by name."""
+    found = {each["name"]: each.get("imageID", "") for each in pod.get("status", {}).get("containerStatuses") or ()}
+    names = (each["name"] for each in pod["spec"]["containers"])
+    return {name: found[name] for name in names if name in found}
 
 
 def _gate(pod: Json) -> bool | None:

@@ -9,6 +9,7 @@ from controller.api.status import CheckStatus, ModelRolloutStatus, VerificationS
 from controller.api.verdicts import CheckState
 from controller.plan.transitions import LIVE
 from controller.plan.verify.findings import CheckKey, Finding, Outcome, Part
+from controller.plan.verify.fingerprint import same_model
 from controller.plan.verify.work import ONCE_PER_EPOCH, RESTORED, aligned, check_key, pod_of, wanted
 from controller.plan.world import ArmName, Pod
 
@@ -74,6 +75,8 @@ def _pods(situation: "Situation") -> tuple[VerifiedPod, ...]:
     """The live pods whose test has ended, in this process or before."""
     known = situation.status.verification
     before = {pod.uid: pod for pod in known.pods} if known else {}
+    if situation.status.phase is Phase.ROLLED_BACK:
+        return tuple(before.values())
     for key, outcome in situation.verification.finished.items():
         pod = pod_of(key, situation.world)
         if key.part is Part.SMOKE and "#" not in key.subject and pod is not None:
@@ -136,11 +139,14 @@ def _outdated(row: CheckStatus) -> bool:
 def _outcomes(situation: "Situation", live: tuple[Pod, ...]) -> list[tuple[Pod, Outcome]]:
     """Outcomes of the candidate's pods, repetitions of the golden requests included, oldest first."""
     by_uid = {pod.uid: pod for pod in live}
-    found = [
-        (by_uid[key.subject.partition("#")[0]], outcome)
-        for key, outcome in situation.verification.finished.items()
-        if key.part is Part.SMOKE and key.arm is ArmName.CANDIDATE and key.subject.partition("#")[0] in by_uid
-    ]
+    found: list[tuple[Pod, Outcome]] = []
+    for key, outcome in situation.verification.finished.items():
+        uid, _, repeated = key.subject.partition("#")
+        if key.part is not Part.SMOKE or key.arm is not ArmName.CANDIDATE or uid not in by_uid:
+            continue
+        # A pod that is going, or gone, answers no repetition: Kubernetes has taken it out by itself.
+        if by_uid[uid].ready or not repeated:
+            found.append((by_uid[uid], outcome))
     return sorted(found, key=lambda pair: pair[1].at)
 
 
@@ -224,7 +230,7 @@ def _fold_restored(situation: "Situation", rows: Rows) -> None:
     expected = f"fingerprint {stable.fingerprint}, as before the rollout"
     if outcome.failed is not None:
         finding = Finding(RESTORED, CheckState.FAILED, outcome.failed.found, expected)
-    elif outcome.fingerprint == stable.fingerprint:
+    elif outcome.fingerprint and stable.fingerprint and same_model(outcome.fingerprint, stable.fingerprint):
         finding = Finding(RESTORED, CheckState.PASSED, f"fingerprint {outcome.fingerprint}", expected)
     else:
         finding = Finding(RESTORED, CheckState.FAILED, f"fingerprint {outcome.fingerprint}", expected)

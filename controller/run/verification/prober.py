@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
+from controller.api.verdicts import CheckState
 from controller.plan.verify.findings import CheckKey, Outcome
 from controller.run.key import Key
 
@@ -110,7 +111,9 @@ class Prober:
             return
         error = future.exception()
         if error is None:
-            self.note(uid, check, future.result())
+            outcome = future.result()
+            if not any(each.state is CheckState.PENDING for each in outcome.findings):
+                self.note(uid, check, outcome)
         else:
             self._failed(uid, check, error)
         self._wake(key)

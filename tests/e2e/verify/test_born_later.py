@@ -10,7 +10,7 @@ from tests.e2e.verify.candidates import config_map, faulty, golden, rollout_of, 
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-HELD = {"steps": [50], "minWindows": 10_000, "interval": "5s", "warmup": "5s", "dataTimeout": "1h"}
+HELD = {"steps": [50], "minWindows": 1000, "interval": "5s", "warmup": "5s", "dataTimeout": "1h"}
 """Nothing but a red flag ends it."""
 
 

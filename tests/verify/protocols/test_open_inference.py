@@ -106,10 +106,10 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "datatype": ({}, {"datatype": "FP32"}, "output 'sum' has datatype FP32, described as FP64"),
     "unknown": ({}, {"datatype": "FLOAT"}, "output 'sum' has the unknown datatype 'FLOAT'"),
     "rank": ({}, {"shape": [1, 3]}, "output 'sum' has shape [1, 3], described as [-1]"),
-    "nan": ({}, {"data": [3.0, float("nan"), 11.0]}, "output 'sum' holds nan, expected FP64"),
-    "infinity": ({}, {"data": [3.0, float("inf"), 11.0]}, "output 'sum' holds inf, expected FP64"),
-    "null": ({}, {"data": [3.0, None, 11.0]}, "output 'sum' holds None, expected FP64"),
-    "text": ({}, {"data": [3.0, "7", 11.0]}, "output 'sum' holds '7', expected FP64"),
+    "nan": ({}, {"data": [3.0, float("nan"), 11.0]}, "output 'sum' holds NaN, expected FP64"),
+    "infinity": ({}, {"data": [3.0, float("inf"), 11.0]}, "output 'sum' holds Infinity, expected FP64"),
+    "null": ({}, {"data": [3.0, None, 11.0]}, "output 'sum' holds null, expected FP64"),
+    "text": ({}, {"data": [3.0, "7", 11.0]}, "output 'sum' holds \"7\", expected FP64"),
     "bool": ({}, {"data": [3.0, True, 11.0]}, "output 'sum' holds True, expected FP64"),
 }
 

@@ -1,5 +1,6 @@
 """Tensors of the Open Inference Protocol: their numbers, and whether these are what name, type and shape promise."""
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Final, TypeGuard
@@ -50,7 +51,7 @@ def tensor_problems(tensor: dict[str, JsonValue], described: Tensor | None) -> l
     if datatype not in _DATATYPES:
         problems.append(f"{output} has the unknown datatype {datatype!r}")
     elif odd := [each for each in values if not _fits(each, str(datatype))]:
-        problems.append(f"{output} holds {shortened(repr(odd[0]), _SHOWN)}, expected {datatype}")
+        problems.append(f"{output} holds {shortened(json.dumps(odd[0]), _SHOWN)}, expected {datatype}")
     if math.prod(shape) != len(values):
         problems.append(f"{output} holds {len(values)} elements, expected {math.prod(shape)} of shape {list(shape)}")
     if described:
