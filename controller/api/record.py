@@ -130,6 +130,9 @@ class RequestCounts(StatusModel):
     weight: Annotated[
         _Number, Field(description="Percent that the candidate was meant to get: desired, or what pod counts allow.")
     ]
+    own: Annotated[
+        _Number | None, Field(description="Golden requests of the operator in it, which are left out of both.")
+    ] = None
 
 
 class RecordedWindow(StatusModel):

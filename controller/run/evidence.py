@@ -14,6 +14,7 @@ from controller.api.verdicts import Verdict
 from controller.judge import Trial
 from controller.observe.cluster import ClusterError
 from controller.observe.evidence import EvidenceSource, Question
+from controller.observe.own_requests import own_requests, without_own
 from controller.observe.prometheus import SourceError
 from controller.observe.questions import calibrated, metric_question
 from controller.plan.calibration import StableHistory
@@ -219,7 +220,9 @@ def _observed(
             end=window.end,
             rows=rows,
         )
-    return source.evidence.window(window, calibrated(_question(situation, weight), frozen, earlier))
+    seen = source.evidence.window(window, calibrated(_question(situation, weight), frozen, earlier))
+    own = (own_requests(key, outcome) for key, outcome in situation.verification.finished.items())
+    return without_own(seen, own, scrape=situation.clockwork.scrape)
 
 
 def _same_history(situation: Situation, question: Question) -> tuple[object, ...]:

@@ -76,6 +76,7 @@ ON_CLUSTER: Final = ("-m", "cluster")
 PACKAGES: Final = Preparation("packages", _cluster("packages"))
 CONTROL_PLANE: Final = Preparation("control plane's boot", _cluster("up", "--size", "control-plane"))
 FULL: Final = Preparation("cluster's boot", _cluster("up"), needs=(PACKAGES.name,))
+SERVERS: Final = Preparation("model servers", ("-m", "tests.verify.servers", "install"))
 IMAGES: Final = Preparation("images", _cluster("images"), needs=(FULL.name,))
 
 LANES: Final = (
@@ -85,7 +86,9 @@ LANES: Final = (
             # First, because where nothing is built yet both clusters wait for the same build.
             CONTROL_PLANE,
             # It asks a real Prometheus, which is one of the packages.
-            Level("pure", PURE, needs=(PACKAGES.name,)),
+            # Model servers are downloads of several hundred megabytes, which the tests would otherwise wait for.
+            SERVERS,
+            Level("pure", PURE, needs=(PACKAGES.name, SERVERS.name)),
             Level("control plane", ON_CONTROL_PLANE, needs=(CONTROL_PLANE.name,)),
         ),
         niceness=POLITE,

@@ -77,6 +77,10 @@ class Outcome:
     findings: tuple[Finding, ...]
     at: datetime
     fingerprint: str | None = None
+    sent: int = 0
+    """Smoke only: inference requests that the pod answered."""
+    sent_to_stable: int = 0
+    """Smoke only: those that stable's pod answered, to compare with."""
     environment: EnvironmentPair | None = None
     """Parity only: what was compared."""
 

@@ -110,7 +110,7 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "infinity": ({}, {"data": [3.0, float("inf"), 11.0]}, "output 'sum' holds Infinity, expected FP64"),
     "null": ({}, {"data": [3.0, None, 11.0]}, "output 'sum' holds null, expected FP64"),
     "text": ({}, {"data": [3.0, "7", 11.0]}, "output 'sum' holds \"7\", expected FP64"),
-    "bool": ({}, {"data": [3.0, True, 11.0]}, "output 'sum' holds True, expected FP64"),
+    "bool": ({}, {"data": [3.0, True, 11.0]}, "output 'sum' holds true, expected FP64"),
 }
 
 

@@ -81,7 +81,13 @@ def _run(
             found = ended or _carried_out(course, step)
             findings.append(Finding(name, found.state, found.found, found.expected, monotonic() - began))
             ended = ended or _ending(name, found)
-        return Outcome(tuple(findings), now(), course.fingerprint())
+        return Outcome(
+            tuple(findings),
+            now(),
+            fingerprint=course.fingerprint(),
+            sent=course.sent,
+            sent_to_stable=course.sent_to_stable,
+        )
 
 
 def _carried_out(course: Course, step: Step) -> Found:

@@ -140,6 +140,21 @@ class Course:
             return None
         return fingerprint((name, reply.output) for name, reply in complete)
 
+    @property
+    def sent(self) -> int:
+        """Inference requests that the pod under test answered."""
+        return self._answered_by("pod")
+
+    @property
+    def sent_to_stable(self) -> int:
+        """Inference requests that stable's pod answered."""
+        return self._answered_by("stable")
+
+    def _answered_by(self, arm: str) -> int:
+        # A conversation that was never begun must not be begun by asking for its length.
+        conversation = vars(self).get(arm)
+        return conversation.answered if isinstance(conversation, Conversation) else 0
+
     def was_sent(self, case: GoldenCase) -> bool:
         """Whether a golden request was sent; none is after one that got no answer at all."""
         return case.name in self._replies
