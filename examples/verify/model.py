@@ -14,8 +14,8 @@ STRENGTH = RECIPES["good"].strength
 def fit(known: Digits) -> LogisticRegression:
     """Return the trained model.
 
-    The function that it minimises is convex, so that there is one answer. The usual tolerance of 1e-4 stops short of it,
-    by how much depends on the order in which threads add up: the log loss then differs by a thousandth.
+    The function that it minimises is convex, so that there is one answer. The usual tolerance of 1e-4 stops short of
+    it, by how much depends on the order in which threads add up: the log loss then differs by a thousandth.
     """
     return LogisticRegression(C=STRENGTH, tol=1e-8, max_iter=20_000).fit(*known)
 
