@@ -4,6 +4,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,25 @@ def operator(full_cluster: Layout) -> Scene:
 @pytest.fixture
 def scene(operator: Scene) -> Iterator[Scene]:
     """A namespace of one's own."""
+    with _fresh(operator) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_scene(operator: Scene) -> Iterator[Scene]:
+    """A namespace for all tests of a module, whose rollouts run side by side."""
+    with _fresh(operator) as fresh:
+        yield fresh
+
+
+@contextmanager
+def _fresh(operator: Scene) -> Iterator[Scene]:
     fresh = Scene(operator.layout, f"scene-{uuid.uuid4().hex[:8]}")
     fresh.kubectl("create", "namespace", fresh.namespace)
-    yield fresh
-    fresh.kubectl("delete", "namespace", fresh.namespace, "--wait=false")
+    try:
+        yield fresh
+    finally:
+        fresh.kubectl("delete", "namespace", fresh.namespace, "--wait=false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

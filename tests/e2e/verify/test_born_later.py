@@ -1,7 +1,6 @@
 """A bad pod that is born while the candidate serves: a red flag; behind the readiness gate it never serves at all."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,18 +14,16 @@ HELD = {"steps": [50], "minWindows": 1000, "interval": "5s", "warmup": "5s", "da
 
 
 @pytest.fixture(scope="module")
-def stage(operator: Scene) -> Iterator[Scene]:
+def stage(shared_scene: Scene) -> Scene:
     """Two candidates, one of them behind the gate, both serving half of their route's requests."""
-    scene = Scene(operator.layout, "verify-born-later")
-    scene.kubectl("create", "namespace", scene.namespace)
+    scene = shared_scene
     scene.apply(*model("v1", 1), config_map("golden", **{"cases.json": json.dumps(golden(scene, 5))}))
     for name, gated in (("open", False), ("gated", True)):
         verify = {"smoke": {"configMap": "golden", "metrics": {}, "repeatEvery": 2}}
         scene.apply(*faulty(name, gated=gated, annotations={}), route_of(scene, name))
         scene.apply(rollout_of(name, verify, strategy=HELD))
     scene.wait("both serve", lambda each: all(_weight(each, name) == 50 for name in ("open", "gated")))
-    yield scene
-    scene.kubectl("delete", "namespace", scene.namespace, "--wait=false")
+    return scene
 
 
 def _weight(scene: Scene, name: str) -> int | None:

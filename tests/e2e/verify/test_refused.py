@@ -1,7 +1,6 @@
 """Each candidate with a fault is refused before one request of a user reaches it, in words; without it, it serves."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,10 +77,9 @@ OTHERS = {"modern": {"packages": "numpy==2.0.1"}, "elsewhere": {"dataDigest": "s
 
 
 @pytest.fixture(scope="module")
-def stage(operator: Scene) -> Iterator[Scene]:
+def stage(shared_scene: Scene) -> Scene:
     """All candidates beside one stable, each with its own route; a client asks the first route all the while."""
-    scene = Scene(operator.layout, "verify-refused")
-    scene.kubectl("create", "namespace", scene.namespace)
+    scene = shared_scene
     stable, exposed = model("v1", 1)
     stable["spec"]["template"]["metadata"]["annotations"] |= {
         f"modelrollout.dev/{name}": value for name, value in ANNOTATIONS.items()
@@ -99,8 +97,7 @@ def stage(operator: Scene) -> Iterator[Scene]:
     scene.kubectl("delete", pod)  # the one that replaces it reads the fault
     scene.kubectl("rollout", "status", "deployment", "digits-unsteady", "--timeout=300s", seconds=310)
     scene.kubectl("patch", "configmap", "fault-edited", "--type=merge", "-p", '{"data":{"more":"since"}}')
-    yield scene
-    scene.kubectl("delete", "namespace", scene.namespace, "--wait=false")
+    return scene
 
 
 @pytest.fixture(scope="module")
