@@ -98,8 +98,8 @@ def _training_data(inputs: object) -> str | None:
     """Return the digest of the one dataset that a run was trained with; None where that is not one."""
     used = [each for each in inputs if isinstance(each, dict)] if isinstance(inputs, list) else []
     training = [each for each in used if _pairs(each.get("tags")).get(CONTEXT_TAG) == "training"]
-    digests = {str((each.get("dataset") or {}).get("digest")) for each in training or used}
-    return digests.pop() if len(digests) == 1 else None
+    digests = {str((each.get("dataset") or {}).get("digest") or "") for each in training or used}
+    return digests.pop() or None if len(digests) == 1 else None
 
 
 def _pairs(entries: object) -> Mapping[str, str]:
