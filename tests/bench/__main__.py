@@ -1,6 +1,6 @@
 """``make bench``: all measurements, one after the other."""
 
-from tests.bench import detection, idle, reaction, speed
+from tests.bench import detection, idle, reaction, speed, verification
 
 
 def main() -> None:
@@ -8,6 +8,7 @@ def main() -> None:
     speed.main()
     detection.main()
     idle.main()
+    verification.main()
     reaction.main()
 
 

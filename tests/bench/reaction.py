@@ -1,9 +1,10 @@
-"""How fast harm ends, on the whole cluster: a model that fails 30 %, and a pod that crashes.
+"""How fast harm ends, on the whole cluster: a model that fails 30 %, a pod that crashes, a bad pod that is born.
 
     python -m tests.bench.reaction [--runs 5]
 
 Windows of 10 s, scrapes every 2 s, 50 requests/s, first weight 10 %. Counted from the client's first bad answer to the
-moment at which the route's weight is 0, and from the pod's failure to the decision in status.
+moment at which the route's weight is 0, from the pod's failure to the decision in status, and from a bad pod's becoming
+Ready to the red flag of its smoke test (negative: the flag came first).
 """
 
 import argparse
@@ -19,7 +20,8 @@ from datetime import datetime
 
 from tests.cluster.layout import SOURCE, Layout, Size
 from tests.e2e.conftest import CHECKOUT, INSTALL, SYSTEM
-from tests.e2e.scene import Scene, rollout, route
+from tests.e2e.scene import Json, Scene, rollout, route
+from tests.e2e.verify.candidates import config_map, faulty, golden, rollout_of, route_of
 
 LIFETIME = 40
 """Seconds after which the candidate's container ends by itself."""
@@ -28,7 +30,7 @@ STRATEGY = {"steps": [10, 25, 50], "interval": "10s", "minWindows": 3, "warmup":
 
 
 def main() -> None:
-    """Measure both reactions."""
+    """Measure all reactions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
@@ -37,6 +39,7 @@ def main() -> None:
     seconds, bad = zip(*[_broken_model(layout) for _ in range(runs)], strict=True)
     print(f"first bad answer to weight 0 (30 % errors, n={runs}): {_spread(seconds)} s")
     print(f"bad answers served until then: {_spread(bad)}")
+    print(f"bad pod Ready to red flag (n={runs}): {_spread([_bad_pod_born(layout) for _ in range(runs)])} s")
     print(f"failed pod to decision (n={runs}): {_spread([_crashing_pod(layout) for _ in range(runs)])} s")
 
 
@@ -95,6 +98,36 @@ def _crashing_pod(layout: Layout) -> float:
         ended = datetime.fromisoformat(_end(scene))
         decided = datetime.fromisoformat(scene.condition("RolledBack")["lastTransitionTime"])
         return max(0.0, (decided - ended).total_seconds())
+
+
+def _bad_pod_born(layout: Layout) -> float:
+    """Return the seconds from the moment at which the bad pod is Ready to the red flag.
+
+    Readiness is told in whole seconds, so the figure is exact to one second.
+    """
+    with _scene(layout, "good") as scene:
+        golden_requests = config_map("golden", **{"cases.json": json.dumps(golden(scene))})
+        scene.apply(golden_requests, *faulty("late", annotations={}), route_of(scene, "late"))
+        scene.apply(rollout_of("late", {"smoke": {"configMap": "golden"}}, strategy=STRATEGY | {"minWindows": 1000}))
+        scene.wait("it serves", lambda each: bool(_late(each).get("traffic", {}).get("appliedWeight")))
+        scene.kubectl("patch", "configmap", "fault-late", "--type=merge", '--patch={"data":{"fault":"nan"}}')
+        scene.kubectl("scale", "deployment", "digits-late", "--replicas=2")
+        scene.wait("the red flag", lambda each: bool(_late(each).get("redFlags")))
+        flagged = datetime.fromisoformat(_late(scene)["redFlags"][0]["at"])
+        scene.kubectl("wait", "pod", "-l", "version=late", "--for=condition=Ready", "--timeout=60s")
+        pods = json.loads(scene.kubectl("get", "pods", "-l", "version=late", "-o", "json"))["items"]
+        ready = max(
+            str(each["lastTransitionTime"])
+            for pod in pods
+            for each in pod["status"]["conditions"]
+            if each["type"] == "Ready"
+        )
+        return (flagged - datetime.fromisoformat(ready)).total_seconds()
+
+
+def _late(scene: Scene) -> Json:
+    status: Json = scene.get("mro", "late").get("status", {})
+    return status
 
 
 def _end(scene: Scene) -> str:
