@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 STABLE_ROW: Final = "smoke/stable"
 """Stable's own smoke test, all its pods on one line."""
 
+_MOST_PODS: Final = 200
+"""Pods that status has room for; those of a larger rollout are tested again by an operator that is started anew."""
+
 _GRAVITY: Final = (
     CheckState.FAILED,
     CheckState.RUNNING,
@@ -51,28 +54,44 @@ def with_checks(situation: "Situation") -> ModelRolloutStatus:
         _fold_smoke(situation, pods, rows)
     _fold_restored(situation, rows)
     verification = status.verification.model_copy(
-        update={"pods": pods, "golden_at": _golden_at(situation), "environment": environment}
+        update={"pods": pods[:_MOST_PODS], "golden_at": _golden_at(situation), "environment": environment}
     )
     stable = _fold_stable(situation, rows)
-    verification = verification.model_copy(update={"checks": tuple(rows.values())})
+    verification = verification.model_copy(update={"checks": _table(rows, status.verification.checks)})
     return status.model_copy(update={"verification": verification, "stable": stable})
+
+
+def _table(rows: Rows, before: tuple[CheckStatus, ...]) -> tuple[CheckStatus, ...]:
+    """Return the rows in the order of the parts; one that differs in its duration alone is told as it was.
+
+    So a test that is repeated, or that a second process carries out as well, is no news.
+    """
+    known = {row.name: row for row in before}
+    told = (known[name] if _same(known.get(name), row) else row for name, row in rows.items())
+    parts = tuple(Part)
+    return tuple(sorted(told, key=lambda row: parts.index(Part(row.name.partition("/")[0]))))
+
+
+def _same(before: CheckStatus | None, now: CheckStatus) -> bool:
+    return before is not None and before.model_copy(update={"duration": now.duration}) == now
 
 
 def row_of(finding: Finding, *, pods: str | None = None) -> CheckStatus:
     """Return a finding as status shows it."""
     ended = finding.state not in (CheckState.PENDING, CheckState.RUNNING)
+    took = timedelta(milliseconds=round(1000 * finding.seconds)) if ended else timedelta(0)
     return CheckStatus(
         name=finding.name,
         state=finding.state,
         found=finding.found or None,
         expected=finding.expected or None,
         pods=pods,
-        duration=timedelta(milliseconds=round(1000 * finding.seconds)) if ended and finding.seconds else None,
+        duration=took or None,
     )
 
 
 def _pods(situation: "Situation") -> tuple[VerifiedPod, ...]:
-    """The live pods whose test has ended, in this process or before."""
+    """The live pods whose test has ended, in this process or before; the candidate's first."""
     known = situation.status.verification
     before = {pod.uid: pod for pod in known.pods} if known else {}
     if situation.status.phase is Phase.ROLLED_BACK:
@@ -83,8 +102,9 @@ def _pods(situation: "Situation") -> tuple[VerifiedPod, ...]:
             before[pod.uid] = VerifiedPod(name=pod.name, uid=pod.uid, passed=outcome.failed is None)
     world = situation.world
     live = {pod.uid for pod in (*world.candidate_pods, *world.stable_pods, *world.backup_pods)}
-    unread = not live
-    return tuple(pod for uid, pod in sorted(before.items()) if unread or uid in live)[:200]
+    unread, candidates = not live, {pod.uid for pod in world.candidate_pods}
+    listed = (pod for uid, pod in before.items() if unread or uid in live)
+    return tuple(sorted(listed, key=lambda pod: (pod.uid not in candidates, pod.uid)))
 
 
 def _fold_part(situation: "Situation", part: Part, rows: Rows) -> Outcome | None:
@@ -161,7 +181,8 @@ def _worst_of(outcomes: Iterable[tuple[Pod, Outcome]]) -> dict[str, Finding]:
 
 
 def _told_of(pod: Pod, finding: Finding) -> Finding:
-    if finding.state is CheckState.PASSED or not finding.found:
+    """Name the pod where it matters which one; what was skipped was skipped for all."""
+    if finding.state in (CheckState.PASSED, CheckState.SKIPPED, CheckState.UNSUPPORTED) or not finding.found:
         return finding
     return Finding(finding.name, finding.state, f"Pod {pod.name}: {finding.found}", finding.expected, finding.seconds)
 
@@ -208,11 +229,15 @@ def _fold_stable(situation: "Situation", rows: Rows) -> object:
         rows[STABLE_ROW] = row_of(_told_of(pod, Finding(STABLE_ROW, finding.state, finding.found, finding.expected)))
         return stable
     answers = f"; its answers have the fingerprint {fingerprint}" if fingerprint else ""
-    rows[STABLE_ROW] = row_of(Finding(STABLE_ROW, CheckState.PASSED, f"{len(outcomes)} pods tested{answers}"))
+    rows[STABLE_ROW] = row_of(Finding(STABLE_ROW, CheckState.PASSED, f"{_pods_tested(len(outcomes))}{answers}"))
     everyone = len(outcomes) >= len(situation.world.stable_pods)
     return stable.model_copy(
         update={"fingerprint": fingerprint or stable.fingerprint, "proven": stable.proven or everyone}
     )
+
+
+def _pods_tested(number: int) -> str:
+    return "1 pod tested" if number == 1 else f"{number} pods tested"
 
 
 def _is_of_stable(key: CheckKey) -> bool:

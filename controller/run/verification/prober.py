@@ -89,10 +89,11 @@ class Prober:
         with self._lock:
             return frozenset(check for owner, check in self._running if owner == uid)
 
-    def broken(self, uid: str) -> str | None:
-        """Return what went wrong with a check itself, which says nothing about the candidate."""
+    def broken(self, uid: str, among: Collection[CheckKey]) -> str | None:
+        """Return what went wrong with one of the checks itself, which says nothing about the candidate."""
         with self._lock:
-            return next((told for _, told in self._broken.get(uid, {}).values()), None)
+            found = self._broken.get(uid, {})
+            return next((told for check, (_, told) in found.items() if check in among), None)
 
     def forget(self, uid: str, *, but: Collection[CheckKey] = ()) -> None:
         """Drop what is known of a rollout's checks, except for some."""

@@ -41,14 +41,15 @@ class Verifier:
         running: dict[CheckKey, Found] = {}
         obstacles: list[Problem] = []
         finished = self._prober.finished(uid)
-        for key in wanted(aligned(situation)):
+        due = wanted(aligned(situation))
+        for key in due:
             if key in finished:
                 continue
             try:
                 running[key] = self._checks[key.part](situation, key)
             except ObstacleError as error:
                 obstacles.append(error.problem)
-        broken = self._prober.broken(uid)
+        broken = self._prober.broken(uid, due)
         if broken is not None:
             obstacles.append(Problem(Reason.CHECKS_RUNNING, broken))
         finished = self._prober.finished(uid)
