@@ -1,5 +1,6 @@
 """The rules of verification: what is proven before the first request, and what a failed proof does."""
 
+from dataclasses import replace
 from typing import Final
 
 from controller.api.reasons import ConditionType, Phase, Reason
@@ -80,6 +81,15 @@ def unverified(situation: Situation) -> Decision | None:
     done = sum(row.state in _ENDED for row in status.verification.checks)
     message = f"Verifying {_candidate(status)}: {done} checks ended, waiting for {', '.join(parts)}{_latest(situation)}"
     return wait(situation, Reason.CHECKS_RUNNING, message, look=look)
+
+
+def finished(situation: Situation) -> Situation:
+    """Return the situation in which all checks before serving have ended, and since when."""
+    known = situation.status.verification
+    if known is None or known.finished_at is not None:
+        return situation
+    ended = known.model_copy(update={"finished_at": situation.now})
+    return replace(situation, status=situation.status.model_copy(update={"verification": ended}))
 
 
 _ENDED: Final = frozenset({CheckState.PASSED, CheckState.WARNED, CheckState.SKIPPED, CheckState.UNSUPPORTED})

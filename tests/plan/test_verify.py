@@ -85,6 +85,7 @@ def test_every_part_is_proven_before_the_first_request() -> None:
     assert condition is not None
     assert (condition.status, condition.reason) == ("True", Reason.VERIFIED)
     assert any(told.reason is Reason.VERIFIED for told in stage.announcements)
+    assert verification.finished_at is not None
     assert stage.records[1].verification == verification
     assert stage.status.stable is not None
     assert stage.status.stable.proven
