@@ -48,6 +48,11 @@ lock: $(READY) ## Resolve the dependencies anew
 	  --no-emit-trusted-host --strip-extras --no-header --extra dev -o requirements.lock pyproject.toml
 	@$(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-emit-trusted-host --strip-extras --no-header -o requirements-runtime.lock pyproject.toml
+	@for server in kserve mlserver mlflow bentoml; do \
+	  $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --no-emit-trusted-host --strip-extras --no-header --no-annotate \
+	    -o tests/verify/servers/requirements/$$server.txt tests/verify/servers/requirements/$$server.in || exit 1; \
+	done
 
 clean: ## Remove what was built here: environment, cluster, caches of tools
 	@test ! -x $(BIN)/python || $(BIN)/python -m tests.cluster down

@@ -41,7 +41,6 @@ NEEDED = (
     "create events",
     "patch events",
     "watch customresourcedefinitions.apiextensions.k8s.io",
-    "watch namespaces",
 )
 TOO_MUCH = (
     "create modelrollouts.modelrollout.dev",

@@ -18,11 +18,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.last]
 Right = tuple[str, str, str]
 """Group, resource with its subresource, verb."""
 
-SPARE: dict[Right, str] = {
-    ("apiextensions.k8s.io", "customresourcedefinitions", "list"): "only while namespaces come from the cluster",
-}
-"""Rights that may be unused, and why they are there all the same."""
-
 
 def asked(log: Path) -> Iterator[Json]:
     """Every request of the operator that the API server logged."""
@@ -66,5 +61,5 @@ def test_the_operator_asks_for_nothing_that_it_may_not(operator: Scene) -> None:
 def test_every_right_is_needed(operator: Scene) -> None:
     used = {right for event in asked(operator.layout.audit_log) if (right := right_of(event)) is not None}
     assert len(used) > 20
-    assert granted() - used - SPARE.keys() == set()
+    assert granted() - used == set()
     assert used - granted() == set()
