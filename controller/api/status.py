@@ -212,7 +212,7 @@ class VerificationStatus(StatusModel):
     checks: Annotated[
         tuple[CheckStatus, ...],
         Field(
-            max_length=120,
+            max_length=160,
             description="The table of checks.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),

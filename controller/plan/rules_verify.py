@@ -12,6 +12,7 @@ from controller.plan.freeze import freeze
 from controller.plan.move import RETRY_SOON, move, wait
 from controller.plan.situation import Announcement, Decision, Situation
 from controller.plan.transitions import LIVE, Event
+from controller.plan.verify.findings import Part
 from controller.plan.verify.table import STABLE_ROW
 from controller.plan.verify.work import RESTORED, wanted
 from controller.plan.world import Problem
@@ -61,26 +62,51 @@ def refused(situation: Situation) -> Decision | None:
     )
 
 
+def hindered(situation: Situation) -> Decision | None:
+    """Before serving: say what a person has to mend, even while no pod is ready.
+
+    Behind a readiness gate none becomes ready before its test.
+    """
+    obstacle = situation.verification.obstacle
+    if situation.status.phase is not Phase.VERIFYING or obstacle is None:
+        return None
+    return wait(situation, obstacle.reason, obstacle.message, look=situation.now + 5 * RETRY_SOON)
+
+
 def unverified(situation: Situation) -> Decision | None:
     """Before serving: say what is not proven yet; None once everything is."""
     status = situation.status
     if status.phase is not Phase.VERIFYING or situation.spec.verify is None or status.verification is None:
         return None
     look = situation.now + _BOUGHT_TIME
-    obstacle = situation.verification.obstacle
-    if obstacle is not None:
-        return wait(situation, obstacle.reason, obstacle.message, look=situation.now + 5 * RETRY_SOON)
     stable = next((row for row in status.verification.checks if row.name == STABLE_ROW), None)
     if stable is not None and stable.state is CheckState.FAILED:
         message = f"Stable does not pass its own smoke test, so it could not be returned to: {stable.found}"
         return wait(situation, Reason.SMOKE_FAILED, message, look=situation.now + 5 * RETRY_SOON)
     open_keys = [key for key in wanted(situation) if key not in situation.verification.finished]
     if not open_keys:
-        return None
+        return _untested(situation)
     parts = sorted({f"{key.part} of stable" if key.arm == "stable" else str(key.part) for key in open_keys})
     done = sum(row.state in _ENDED for row in status.verification.checks)
     message = f"Verifying {_candidate(status)}: {done} checks ended, waiting for {', '.join(parts)}{_latest(situation)}"
     return wait(situation, Reason.CHECKS_RUNNING, message, look=look)
+
+
+def _untested(situation: Situation) -> Decision | None:
+    """Wait while Kubernetes counts more ready pods of the candidate than were found and tested."""
+    status, workload, verify = situation.status, situation.world.candidate, situation.spec.verify
+    if workload is None or verify is None or verify.smoke is None:
+        return None
+    known = {pod.uid for pod in status.verification.pods} if status.verification else set()
+    known |= {key.subject for key in situation.verification.finished if key.part is Part.SMOKE}
+    tested = sum(pod.uid in known for pod in situation.world.candidate_pods)
+    if tested >= workload.ready:
+        return None
+    message = (
+        f"Verifying {_candidate(status)}: {tested} of its {workload.ready} ready pods could be tested; if that stays "
+        "so, its name is longer than 46 characters, or another Deployment selects the same pods"
+    )
+    return wait(situation, Reason.CHECKS_RUNNING, message, look=situation.now + _BOUGHT_TIME)
 
 
 def finished(situation: Situation) -> Situation:
@@ -126,6 +152,9 @@ def verified(situation: Situation) -> tuple[Fact, ...]:
         return (Fact(ConditionType.VERIFIED, "False", problem.reason, problem.message),)
     if status.phase is Phase.VERIFYING:
         return (Fact(ConditionType.VERIFIED, "False", Reason.CHECKS_RUNNING, "Checks are running"),)
+    if not status.verification.checks:
+        message = "spec.verify was added while the candidate serves: what is not asked of its pods is proven next time"
+        return (Fact(ConditionType.VERIFIED, "Unknown", Reason.NOTHING_TO_VERIFY, message),)
     return (Fact(ConditionType.VERIFIED, "True", Reason.VERIFIED, summary(status)),)
 
 

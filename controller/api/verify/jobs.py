@@ -55,7 +55,7 @@ class Provenance(ApiModel):
 class Number(ApiModel):
     """A recorded number or digest."""
 
-    name: Annotated[Text, Field(description="Its key in the Job's result.")]
+    name: Annotated[str, Field(min_length=1, max_length=200, description="Its key in the Job's result.")]
     value: Annotated[SignedDecimal | None, Field(description="The recorded number.")] = None
     digest: Annotated[Text | None, Field(description="Or the recorded text, which must be equal.")] = None
 

@@ -16,6 +16,8 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "Jso
 LONGEST_TEXT: Final = 400
 """Characters of ``found`` and ``expected``; longer ones are cut, because status is read by people."""
 
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
 
 class Part(StrEnum):
     """The parts of ``spec.verify``; the first word of every check's name."""
@@ -48,8 +50,12 @@ class Finding:
 
 
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Return the text on one line, cut in the middle where it is too long: both ends tell most."""
-    line = " ".join(text.split())
+    """Return the text on one line, cut in the middle where it is too long: both ends tell most.
+
+    What pods and Jobs say goes into status and onto terminals: halves of characters, which JSON allows and the API
+    refuses, and control characters are replaced.
+    """
+    line = "".join(each if each.isprintable() else _REPLACEMENT for each in " ".join(text.split()))
     if len(line) <= longest:
         return line
     half = (longest - 3) // 2

@@ -42,12 +42,17 @@ def verification_hash(spec: ModelRolloutSpec, revision: Revision) -> str:
 
 
 def aligned(situation: "Situation") -> "Situation":
-    """Return the situation with an empty table where, before serving, the old one spoke of something else."""
+    """Return the situation with an empty table where, before serving, the old one spoke of something else.
+
+    While the candidate serves, a smoke test that was asked for only since then gets a table as well.
+    """
     status, spec = situation.status, situation.spec
-    if status.phase is not Phase.VERIFYING or status.candidate is None or spec.verify is None:
+    if status.candidate is None or spec.verify is None:
         return situation
-    of = verification_hash(spec, status.candidate)
-    if status.verification is not None and status.verification.of == of:
+    of, known = verification_hash(spec, status.candidate), status.verification
+    outdated = status.phase is Phase.VERIFYING and (known is None or known.of != of)
+    late = status.phase in LIVE and known is None and spec.verify.smoke is not None
+    if not outdated and not late:
         return situation
     empty = VerificationStatus(of=of)
     return replace(situation, status=status.model_copy(update={"verification": empty}))
@@ -137,12 +142,14 @@ def _golden_again(situation: "Situation") -> Iterator[CheckKey]:
     status, verify = situation.status, situation.spec.verify
     if verify is None or verify.smoke is None or status.candidate is None or status.verification is None:
         return
-    every, number = verify.smoke.repeat_every, status.window.number
-    if every == 0 or number - status.verification.golden_at < every:
+    every = verify.smoke.repeat_every
+    due = status.verification.golden_at + every
+    if every == 0 or status.window.number < due:
         return
     for pod in situation.world.candidate_pods:
         if pod.ready and pod.address:
-            subject = f"{pod.uid}#{status.epoch}.{number}"
+            # Named by the window when it fell due: pods that answer slowly are not asked anew in every window since.
+            subject = f"{pod.uid}#{status.epoch}.{due}"
             yield check_key(Part.SMOKE, situation, status.candidate, arm=ArmName.CANDIDATE, subject=subject)
 
 
@@ -169,11 +176,16 @@ def _restored(situation: "Situation") -> Iterator[CheckKey]:
 
 
 def restoration_open(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> bool:
-    """Whether it is still to be seen that stable answers after the roll-back as it did before the rollout."""
+    """Whether it is still to be seen that stable answers after the roll-back as it did before the rollout.
+
+    Answers to other golden requests than those of then cannot be compared.
+    """
     known, stable = status.verification, status.stable
     if status.phase is not Phase.ROLLED_BACK or known is None or stable is None or not stable.fingerprint:
         return False
-    if spec.verify is None or spec.verify.smoke is None:
+    if spec.verify is None or spec.verify.smoke is None or status.candidate is None:
+        return False
+    if known.of != verification_hash(spec, status.candidate):
         return False
     return not any(row.name == RESTORED for row in known.checks)
 
