@@ -22,7 +22,7 @@ from controller.plan.label_lag import immature
 from controller.plan.move import MENDED_UNSEEN, RETRY_SOON, move, wait
 from controller.plan.rules_outlook import out_of_reach, warned_of_margin, with_resolution
 from controller.plan.rules_safety import data_timed_out, stall
-from controller.plan.rules_verify import finished, proof, unverified
+from controller.plan.rules_verify import finished, hindered, proof, unverified
 from controller.plan.situation import Decision, Evidence, Situation
 from controller.plan.transitions import Event
 from controller.plan.words import describe_missing_data, describe_not_worse, describe_progress
@@ -99,7 +99,7 @@ def candidate_ready(situation: Situation) -> Decision | None:
     if status.phase is not Phase.VERIFYING or world.candidate is None or world.stable is None:
         return None
     weight = situation.spec.strategy.steps[0]
-    pending = _unprepared(situation, weight) or unverified(situation)
+    pending = hindered(situation) or _unprepared(situation, weight) or unverified(situation)
     if pending is not None:
         return pending
     situation = finished(situation)

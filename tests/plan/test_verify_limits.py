@@ -14,7 +14,7 @@ from controller.plan.verify.findings import CheckKey, Finding, Outcome, Part
 from controller.plan.verify.pipeline import follow_pipeline
 from controller.plan.verify.table import row_of
 from controller.plan.verify.work import RESTORED
-from controller.plan.world import Pod
+from controller.plan.world import Pod, Problem
 from tests.plan.stage import START, Stage, spec_with, steady, workload
 from tests.plan.test_verify import REPRODUCTION, SMOKE, failing, passing, pods, serving, stage_with
 
@@ -162,3 +162,13 @@ def test_answers_to_other_golden_requests_are_not_held_against_stable_after_a_ro
     assert stage.status.verification is not None
     assert RESTORED not in {row.name for row in stage.status.verification.checks}
     assert not any(told.reason is Reason.FINGERPRINT_CHANGED for told in stage.announcements)
+
+
+def test_what_a_person_must_mend_is_told_while_pods_wait_behind_their_gate_for_it() -> None:
+    stage = stage_with(smoke=SMOKE)
+    stage.deployments["v2"] = replace(workload("v2"), ready=0, rolled_out=False)
+    stage.checks = lambda _: None
+    stage.obstacle = Problem(Reason.INVALID_SPEC, "ConfigMap golden is not there; create it")
+    stage.run(turns=10)
+    assert stage.status.phase is Phase.VERIFYING
+    assert (stage.status.reason, stage.status.message) == (Reason.INVALID_SPEC, stage.obstacle.message)
