@@ -72,6 +72,13 @@ class Operator:
             assert self._process.wait(PATIENCE) == 0, self.log.read_text()
             self._process = None
 
+    def kill(self) -> None:
+        """End it at once, in the midst of whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+            self._process = None
+
     @property
     def log(self) -> Path:
         """Its log."""
