@@ -3,12 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from controller.plan.verify.findings import JsonValue
-
-DEEPEST: Final = 64
-"""Levels of nesting in an answer; tensors have fewer than ten, and whoever walks through an answer may recurse."""
+from controller.plan.verify.nesting import DEEPEST, deeper_than
 
 
 class ProbeError(Exception):
@@ -56,22 +53,7 @@ class Answer:
             start = self.body[:80].decode(errors="replace")
             msg = f"HTTP {self.status} with a body that is no JSON ({error}): {start!r}"
             raise ProbeError(msg) from None
-        if _deeper_than(DEEPEST, value):
+        if deeper_than(value, DEEPEST):
             msg = f"HTTP {self.status} with JSON of more than {DEEPEST} levels; an answer is a few lists deep"
             raise ProbeError(msg)
         return value
-
-
-def _deeper_than(levels: int, value: JsonValue) -> bool:
-    """Whether containers are nested more than that deep; level by level, so that no depth can overflow the stack."""
-    level = [value]
-    for _ in range(levels):
-        level = [
-            each
-            for outer in level
-            if isinstance(outer, list | dict)
-            for each in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return any(isinstance(each, list | dict) for each in level)

@@ -15,8 +15,8 @@ from typing import Final
 from cel_expr_python import cel
 
 from controller.plan.verify.findings import JsonValue, shortened
+from controller.plan.verify.nesting import parts
 from controller.plan.verify.operands import first_missing, names, operands
-from controller.plan.verify.summaries import parts
 
 LONGEST: Final = 512
 """Characters of an expression; the CRD holds the same bound."""

@@ -4,6 +4,7 @@ import json
 from typing import Final, NoReturn
 
 from controller.plan.verify.findings import JsonValue, shortened
+from controller.plan.verify.nesting import deeper_than
 
 SUMMARY_BYTES: Final = 4096
 """What Kubernetes keeps of a container's termination message."""
@@ -42,25 +43,10 @@ def read_summary(text: str) -> Summary:
     if not isinstance(found, dict):
         msg = f"expected a JSON object as the termination message, found {shortened(text, _SHOWN)!r}"
         raise SummaryError(msg)
-    if depth(found) > DEEPEST:
+    if deeper_than(found, DEEPEST):
         msg = f"expected a summary nested at most {DEEPEST} deep, found {shortened(text, _SHOWN)!r}"
         raise SummaryError(msg)
     return found
-
-
-def depth(value: JsonValue) -> int:
-    """Return how deep a value is nested; 0 for a number, text, true, false or null."""
-    level, layer = 0, [value]
-    while any(isinstance(each, dict | list) for each in layer):
-        level, layer = level + 1, [inner for each in layer for inner in parts(each)]
-    return level
-
-
-def parts(value: JsonValue) -> list[JsonValue]:
-    """Return what an object or a list holds; nothing for anything else."""
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from controller.observe.probes.client import MAX_BYTES, PodClient
-from controller.observe.probes.target import DEEPEST, Answer, Exchange, ProbeError
+from controller.observe.probes.target import Answer, Exchange, ProbeError
+from controller.plan.verify.nesting import DEEPEST
 from tests.verify.protocols.loopback import Reply, Request, Wire, head, on_the_wire, reply, sends, serving
 
 GET = Exchange("GET", "/")

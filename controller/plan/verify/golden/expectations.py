@@ -8,14 +8,7 @@ from typing import Final
 from controller.api.verify import Approx, Expectation
 from controller.plan.verify.findings import JsonValue
 from controller.plan.verify.golden.comparison import difference, exactly, finite, within
-from controller.plan.verify.golden.mismatch import (
-    DEEPEST,
-    ExpectationError,
-    Mismatch,
-    deeper_than,
-    is_number,
-    shown,
-)
+from controller.plan.verify.golden.mismatch import ExpectationError, Mismatch, is_number, shown
 from controller.plan.verify.golden.numbers import (
     Test,
     among_largest,
@@ -27,6 +20,7 @@ from controller.plan.verify.golden.numbers import (
 from controller.plan.verify.golden.paths import JsonPath, parse_path
 from controller.plan.verify.golden.schema import obeying
 from controller.plan.verify.golden.texts import text_matching
+from controller.plan.verify.nesting import DEEPEST, deeper_than
 
 OUTPUT: Final = "answer"
 """The root of what the model answered, without the protocol's envelope; ``$`` is the root of the whole body."""

@@ -7,9 +7,6 @@ from typing import Final, TypeGuard
 
 from controller.plan.verify.findings import JsonValue, shortened
 
-DEEPEST: Final = 64
-"""Nesting of answers and expectations; deeper ones are refused, because no model answers so."""
-
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -32,37 +29,16 @@ class ExpectationError(ValueError):
 
 def shown(value: JsonValue, longest: int = 80) -> str:
     """Return the value as compact JSON on one line, cut where it is long; NaN and Infinity as Python reads them."""
-    return readable(shortened(json.dumps(value, ensure_ascii=False), longest))
-
-
-def readable(text: str) -> str:
-    """Return the text without halves of characters, which JSON allows and no log can print."""
-    return text.encode(errors="replace").decode()
+    return shortened(json.dumps(value, ensure_ascii=False), longest)
 
 
 def member(path: str, key: str | int) -> str:
     """Return the path of an entry of the value at ``path``."""
     if isinstance(key, int):
         return f"{path}[{key}]"
-    return f"{path}.{key}" if _PLAIN_NAME.fullmatch(key) else readable(f"{path}['{shortened(key, 60)}']")
+    return f"{path}.{key}" if _PLAIN_NAME.fullmatch(key) else f"{path}['{shortened(key, 60)}']"
 
 
 def is_number(value: JsonValue) -> TypeGuard[int | float]:
     """Whether the value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def deeper_than(value: JsonValue, limit: int) -> bool:
-    """Whether lists and objects are nested more than ``limit`` deep; without recursion."""
-    level: list[JsonValue] = [value]
-    for _ in range(limit + 1):
-        level = [inner for outer in level for inner in _entries(outer)]
-        if not level:
-            return False
-    return True
-
-
-def _entries(value: JsonValue) -> list[JsonValue]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []

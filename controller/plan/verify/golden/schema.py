@@ -16,7 +16,7 @@ from referencing.exceptions import Unresolvable
 
 from controller.plan.verify.findings import JsonValue, shortened
 from controller.plan.verify.golden.comparison import finite
-from controller.plan.verify.golden.mismatch import ExpectationError, Mismatch, is_number, readable, shown
+from controller.plan.verify.golden.mismatch import ExpectationError, Mismatch, is_number, shown
 from controller.plan.verify.golden.numbers import Test, leaves
 from controller.plan.verify.golden.texts import Expression
 
@@ -69,7 +69,7 @@ def _mismatch(draft: type[Validator], schema: _Schema, *, value: JsonValue, path
         return Mismatch(path, f"not checked to its end: {error}", "an answer that obeys the schema")
     where = path + error.json_path.removeprefix("$")
     rule = f"{error.validator}: {shown(cast('JsonValue', error.validator_value))}"
-    return Mismatch(readable(shortened(where, 120)), shown(cast("JsonValue", error.instance)), f"by the schema {rule}")
+    return Mismatch(shortened(where, 120), shown(cast("JsonValue", error.instance)), f"by the schema {rule}")
 
 
 def _first_error(draft: type[Validator], schema: _Schema, value: JsonValue) -> ValidationError | str | None:
