@@ -12,8 +12,10 @@ from controller.api.verdicts import CheckState
 from controller.plan.verify.findings import CheckKey, Outcome
 from controller.run.key import Key
 
-THREADS: Final = 16
-"""Pods that are asked at once, over all rollouts."""
+THREADS: Final = 48
+"""Checks that run at once, over all rollouts."""
+MOST_OF_ONE: Final = 16
+"""Of these, checks of one rollout: its pods that never answer must not keep those of others waiting."""
 RETRY_AFTER: Final = 15.0
 """Seconds until a check that could not be carried out is tried again."""
 KEPT: Final = 500
@@ -32,6 +34,7 @@ class Prober:
     Args:
         wake: asks for a turn of the rollout.
         threads: checks that run at once.
+        of_one: of these, checks of one rollout.
         clock: monotonic seconds.
     """
 
@@ -40,10 +43,12 @@ class Prober:
         wake: Callable[[Key], None],
         *,
         threads: int = THREADS,
+        of_one: int = MOST_OF_ONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wake = wake
         self._clock = clock
+        self._of_one = of_one
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="check")
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -60,12 +65,19 @@ class Prober:
         self._stopping.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def start(self, key: Key, uid: str, check: CheckKey, work: Callable[[], Outcome]) -> None:
-        """Begin a check unless it runs or has ended."""
+    def takes(self, uid: str, check: CheckKey) -> bool:
+        """Whether the check would begin now.
+
+        Not while it runs, after it has ended, soon after it could not be carried out, or while as many of the rollout's
+        run as may at once; when one of those ends, the rollout is woken.
+        """
         with self._lock:
-            failed_at, _ = self._broken.get(uid, {}).get(check, (-RETRY_AFTER, ""))
-            busy = (uid, check) in self._running or check in self._finished.get(uid, ())
-            if busy or self.stopping() or self._clock() < failed_at + RETRY_AFTER:
+            return self._takes(uid, check)
+
+    def start(self, key: Key, uid: str, check: CheckKey, work: Callable[[], Outcome]) -> None:
+        """Begin a check if it is taken now."""
+        with self._lock:
+            if not self._takes(uid, check):
                 return
             future = self._running[uid, check] = self._pool.submit(work)
         future.add_done_callback(lambda ended: self._ended(key, uid, check, ended))
@@ -87,7 +99,7 @@ class Prober:
     def running(self, uid: str) -> frozenset[CheckKey]:
         """Return the checks of a rollout that have not ended."""
         with self._lock:
-            return frozenset(check for owner, check in self._running if owner == uid)
+            return self._of(uid)
 
     def broken(self, uid: str, among: Collection[CheckKey]) -> str | None:
         """Return what went wrong with one of the checks itself, which says nothing about the candidate."""
@@ -104,6 +116,15 @@ class Prober:
                 self._finished[uid] = kept
             else:
                 self._finished.pop(uid, None)
+
+    def _takes(self, uid: str, check: CheckKey) -> bool:
+        if self.stopping() or (uid, check) in self._running or check in self._finished.get(uid, ()):
+            return False
+        failed_at, _ = self._broken.get(uid, {}).get(check, (-RETRY_AFTER, ""))
+        return self._clock() >= failed_at + RETRY_AFTER and len(self._of(uid)) < self._of_one
+
+    def _of(self, uid: str) -> frozenset[CheckKey]:
+        return frozenset(check for owner, check in self._running if owner == uid)
 
     def _ended(self, key: Key, uid: str, check: CheckKey, future: Future[Outcome]) -> None:
         with self._lock:
