@@ -148,6 +148,7 @@ class Workloads:
             address=status.get("podIP"),
             images=_images(pod),
             gate=_gate(pod),
+            host_ports=_host_ports(pod["spec"]),
         )
 
 
@@ -233,6 +234,15 @@ def _images(pod: Json) -> dict[str, str]:
     found = {each["name"]: each.get("imageID", "") for each in pod.get("status", {}).get("containerStatuses") or ()}
     names = (each["name"] for each in pod["spec"]["containers"])
     return {name: found[name] for name in names if name in found}
+
+
+def _host_ports(pod_spec: Json) -> frozenset[int] | None:
+    """Return the ports that a pod on its node's network has declared, and so has for itself there."""
+    if not pod_spec.get("hostNetwork"):
+        return None
+    return frozenset(
+        port["containerPort"] for each in pod_spec["containers"] for port in each.get("ports") or () if port
+    )
 
 
 def _gate(pod: Json) -> bool | None:

@@ -54,7 +54,8 @@ class Pod:
 
     ``ready_at`` is when it first became ready as far as anybody saw; ``trouble`` is a red flag of the pod itself;
     ``images`` are the digests that its containers really run; ``gate`` is None where it has no readiness gate of ours,
-    else whether that is open.
+    else whether that is open; ``host_ports`` are, for a pod on its node's network, the ports of the node that are its
+    own, and None for a pod with an address of its own.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Pod:
     address: str | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     gate: bool | None = None
+    host_ports: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,18 @@ FIELDS: Final = ("codeRevision", "dataDigest", "environmentDigest", "modelDigest
 MARKS: Final = {name: f"{GROUP}/{name}" for name in FIELDS}
 """The annotation of a pod template, and the tag or parameter in MLflow, that carries each."""
 
+_ENVIRONMENT: Final = "environmentDigest"
+ENVIRONMENT: Final = f"{Part.PROVENANCE}/{_ENVIRONMENT}"
+
+
+def needs_image(provenance: Provenance, annotations: Mapping[str, str]) -> bool:
+    """Whether what is declared is to be held against the image, because the pod template has no word of its own."""
+    return provenance.environment_digest is not None and MARKS[_ENVIRONMENT] not in annotations
+
 
 def carried_by_template(annotations: Mapping[str, str], *, image_digest: str | None = None) -> dict[str, str]:
     """Return what a pod template carries; without its own annotation, the environment is the image's digest."""
-    environment = {"environmentDigest": image_digest} if image_digest else {}
+    environment = {_ENVIRONMENT: image_digest} if image_digest else {}
     return environment | {name: annotations[mark] for name, mark in MARKS.items() if mark in annotations}
 
 

@@ -14,8 +14,8 @@ from controller.plan.desired import scaled_by_operator
 from controller.plan.situation import Situation
 from controller.plan.verify.findings import CheckKey, Finding, Outcome
 from controller.plan.verify.parity import compare
-from controller.plan.verify.provenance import carried_by_template, check_provenance
-from controller.run.verification.orders import candidate_of, image_digest, rollout_key
+from controller.plan.verify.provenance import ENVIRONMENT, carried_by_template, check_provenance, needs_image
+from controller.run.verification.orders import candidate_of, image_digests, rollout_key
 from controller.run.verification.prober import CheckError, Prober
 
 
@@ -86,7 +86,10 @@ class ProvenanceCheck:
         except NotFound:
             return ()
         annotations = found["spec"]["template"].get("metadata", {}).get("annotations") or {}
-        carried = carried_by_template(annotations, image_digest=image_digest(situation))
+        digests = image_digests(situation)
+        if not digests and needs_image(provenance, annotations):
+            return (Finding(ENVIRONMENT, CheckState.PENDING, "the image's digest is known once all pods have started"),)
+        carried = carried_by_template(annotations, image_digest=" and ".join(digests))
         findings = check_provenance(provenance, carried, f"the pod template of Deployment {name}")
         self._prober.note(uid, key, Outcome(findings, situation.now))
         return ()

@@ -21,6 +21,7 @@ from controller.plan.verify.work import pod_of
 from controller.plan.world import ArmName, Pod, Problem, Workload
 from controller.run.key import Key
 
+_DIGEST: Final = "sha256:"
 _PORT: Final = "set spec.model.port, or name a containerPort in the pod template"
 
 
@@ -45,6 +46,8 @@ def smoke_order(situation: Situation, key: CheckKey, cases: tuple[GoldenCase, ..
     smoke = spec.verify.smoke if spec.verify else None
     if pod is None or pod.address is None or smoke is None or spec.model.protocol is None:
         return None
+    if smoke.metrics is not None and smoke.metrics.port is not None:
+        _check_own(pod, smoke.metrics.port)
     candidate = key.arm is ArmName.CANDIDATE
     workload = world.candidate if candidate else _workload_of(situation, pod)
     order = SmokeOrder(
@@ -99,7 +102,18 @@ def _target(spec: ModelRolloutSpec, workload: Workload | None, pod: Pod) -> Targ
         name = workload.deployment if workload else "the candidate"
         msg = f"Deployment {name} does not say at which port its model answers; {_PORT}"
         raise ObstacleError(msg)
+    _check_own(pod, port)
     return Target(name=pod.name, uid=pod.uid, address=pod.address, port=port)
+
+
+def _check_own(pod: Pod, port: int) -> None:
+    """Refuse a port at a node's address that another process of the node may answer at."""
+    if pod.host_ports is not None and port not in pod.host_ports:
+        msg = (
+            f"pod {pod.name} is on its node's network, where port {port} may be anybody's; name it as a containerPort "
+            "in the pod template"
+        )
+        raise ObstacleError(msg)
 
 
 def job_order(situation: Situation, key: CheckKey, *, task: str, job_from: str) -> JobOrder:
@@ -138,10 +152,12 @@ def rollout_key(situation: Situation) -> Key:
     return Key(situation.subject.namespace, situation.subject.name)
 
 
-def image_digest(situation: Situation) -> str | None:
-    """Return the digest of the first image that the candidate's pods run, once one does."""
-    images = (next(iter(pod.images.values()), "") for pod in situation.world.candidate_pods)
-    return next((image.rpartition("@")[2] for image in images if "@" in image), None)
+def image_digests(situation: Situation) -> tuple[str, ...]:
+    """Return the digests of the first containers of the candidate's pods; none before all have started."""
+    images = [next(iter(pod.images.values()), "") for pod in situation.world.candidate_pods]
+    if not all(_DIGEST in image for image in images):
+        return ()
+    return tuple(sorted({_DIGEST + image.rpartition(_DIGEST)[2] for image in images}))
 
 
 def candidate_of(situation: Situation) -> Revision:
