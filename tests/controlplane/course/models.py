@@ -213,7 +213,8 @@ def rows(status: Json) -> dict[str, Json]:
     return {row["name"]: row for row in (status.get("verification") or {}).get("checks", ())}
 
 
-def until_turned(course: Course, more: int = 3) -> None:
-    """Wait until the operator has ended so many turns more."""
+def until_turned(course: Course, deployment: str) -> None:
+    """Give a rollout a reason to look at one of its Deployments again, and wait until a turn has ended."""
     turns = course.operator.turns()
-    eventually(lambda: course.operator.turns() >= turns + more, course.operator.log.read_text)
+    course.change(DEPLOYMENTS, deployment, {"metadata": {"labels": {"poke": f"after-{turns}"}}})
+    eventually(lambda: course.operator.turns() > turns, course.operator.log.read_text)
