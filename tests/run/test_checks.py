@@ -160,3 +160,11 @@ def test_golden_requests_are_fetched_only_for_a_test_that_begins() -> None:
         check(situation, key_of(Part.SMOKE, f"uid-{number}"))
     assert shelf.read == ["configmaps/golden"]
     asked.stop()
+
+
+def test_golden_requests_that_are_no_text_are_refused_in_words() -> None:
+    found = {"metadata": {"resourceVersion": "1"}, "binaryData": {"cases": "/w=="}}
+    situation = situation_with((running(0),), smoke={"configMap": "golden"})
+    check = SmokeCheck(cluster(Shelf({"configmaps/golden": found})), prober(), clock=lambda: START)
+    with pytest.raises(ObstacleError, match="cases is binaryData; golden cases are UTF-8 text"):
+        check(situation, key_of(Part.SMOKE, "uid-0"))

@@ -21,3 +21,12 @@ def test_nothing_loads_scipys_distributions() -> None:
     )
 
     assert answer.stdout.split() == []
+
+
+def test_what_few_rollouts_need_is_loaded_by_those() -> None:
+    """Expressions of pipelines and JSON schemas need some 6 MiB together."""
+    program = "import controller.run.command, sys; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+
+    assert "controller.plan.verify.expression" in answer.stdout.split()
+    assert not {"cel_expr_python", "jsonschema"} & set(answer.stdout.split())

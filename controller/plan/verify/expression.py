@@ -10,13 +10,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
-
-from cel_expr_python import cel
+from typing import TYPE_CHECKING, Final
 
 from controller.plan.verify.findings import JsonValue, shortened
 from controller.plan.verify.nesting import parts
 from controller.plan.verify.operands import first_missing, names, operands
+
+if TYPE_CHECKING:
+    from cel_expr_python import cel
 
 LONGEST: Final = 512
 """Characters of an expression; the CRD holds the same bound."""
@@ -81,6 +82,8 @@ def judge(text: str, values: Mapping[str, JsonValue]) -> Judged:
 
 
 def _evaluate(text: str, values: Mapping[str, JsonValue]) -> bool:
+    from cel_expr_python import cel  # noqa: PLC0415  (4 MiB, which only pipelines need)
+
     used = {name: _within_range(values[name]) for name in names(text) if name in values}
     try:
         answer = _compile(text, names(text)).eval(data=used)
@@ -95,7 +98,9 @@ def _evaluate(text: str, values: Mapping[str, JsonValue]) -> bool:
     return value
 
 
-def _compile(text: str, known: frozenset[str]) -> cel.Expression:
+def _compile(text: str, known: frozenset[str]) -> "cel.Expression":
+    from cel_expr_python import cel  # noqa: PLC0415  (4 MiB, which only pipelines need)
+
     try:
         config = cel.NewEnvConfigFromYaml(_SUBSET)
         return cel.NewEnv(config=config, variables=dict.fromkeys(sorted(known), cel.Type.DYN)).compile(text)

@@ -8,7 +8,7 @@ from controller.api.verify import GoldenCase
 from controller.observe.cluster import CONFIG_MAPS, ClusterPort, NotFound
 from controller.observe.probes.smoke import GoldenCasesError, SmokeOrder, golden_cases, run_golden, run_smoke
 from controller.plan.situation import Situation
-from controller.plan.verify.findings import CheckKey, Finding, Outcome
+from controller.plan.verify.findings import CheckKey, Finding, Outcome, shortened
 from controller.plan.verify.golden.cases import case_problems
 from controller.run.verification.orders import ObstacleError, rollout_key, smoke_order
 from controller.run.verification.prober import Prober
@@ -59,6 +59,10 @@ class SmokeCheck:
         except NotFound:
             msg = f"ConfigMap {name} of verify.smoke.configMap is not in namespace {namespace}; create it"
             raise ObstacleError(msg) from None
+        if found.get("binaryData"):
+            listed = shortened(", ".join(sorted(found["binaryData"])), 200)
+            msg = f"ConfigMap {name} of verify.smoke.configMap: {listed} is binaryData; golden cases are UTF-8 text"
+            raise ObstacleError(msg)
         version, known = found["metadata"]["resourceVersion"], self._read.get((namespace, name))
         if known is not None and known[0] == version:
             return known[1]

@@ -65,6 +65,7 @@ def test_the_most_that_is_read() -> None:
         ({"a": "x" * (2**20 + 1)}, "holds 1,048,577 bytes; at most 1,048,576 are read"),
         ({"a": "x" * 600_000, "b": "y" * 600_000}, "holds 1,200,000 bytes"),
         ({"a": case()}, "key a of the golden ConfigMap must hold a list of cases; found dict"),
+        ({"a": "- " + "{a: " * 5000 + "1" + "}" * 5000}, "case 0 is nested too deeply to be read"),
         ({"a": "[1, 2"}, "key a of the golden ConfigMap is neither JSON nor YAML"),
         ({"a": "- {a: *b}"}, "key a of the golden ConfigMap is neither JSON nor YAML: aliases (*name) are not read"),
         ({"a": "- !!python/object/apply:os.getcwd []"}, "could not determine a constructor"),

@@ -101,6 +101,8 @@ def _case(key: str, place: int, entry: JsonValue) -> GoldenCase:
         msg = f"{where}: {'; '.join(islice(found, 3))}"
     except (TypeError, ValueError) as error:
         msg = f"{where} holds what JSON has no words for: {error}"
+    except RecursionError:
+        msg = f"{where} is nested too deeply to be read"
     raise GoldenCasesError(shortened(msg))
 
 

@@ -18,7 +18,6 @@ from controller.plan.verify.golden.numbers import (
     numbers_between,
 )
 from controller.plan.verify.golden.paths import JsonPath, parse_path
-from controller.plan.verify.golden.schema import obeying
 from controller.plan.verify.golden.texts import text_matching
 from controller.plan.verify.nesting import DEEPEST, deeper_than
 
@@ -70,9 +69,15 @@ def _tests(expectation: Expectation) -> Iterator[Test]:
     if expectation.finite is not None:
         yield finite_numbers()
     if expectation.json_schema is not None:
-        yield obeying(_parsed(expectation.json_schema))
+        yield _obeying(expectation.json_schema)
     if expectation.regex is not None:
         yield text_matching(expectation.regex)
+
+
+def _obeying(schema: str) -> Test:
+    from controller.plan.verify.golden.schema import obeying  # noqa: PLC0415  (2 MiB, which only schemas need)
+
+    return obeying(_parsed(schema))
 
 
 def _equal_to(text: str) -> Test:
