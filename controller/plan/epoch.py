@@ -118,15 +118,20 @@ def tested(spec: ModelRolloutSpec) -> bool:
 
 
 def _verification(situation: Situation, candidate: Revision) -> VerificationStatus | None:
-    """Return the table of an epoch that begins: empty, but for Jobs that have passed for the same revision."""
+    """Return the table of an epoch that begins: empty, but for Jobs that have passed for the same revision.
+
+    Whatever failed before is another round, so that neither a Job that failed nor an answer that is remembered stands
+    for what is found now.
+    """
     if situation.spec.verify is None:
         return None
     known, of = situation.status.verification, verification_hash(situation.spec, candidate)
-    if known is None or known.of != of:
+    if known is None:
         return VerificationStatus(of=of)
-    jobs = [row for row in known.checks if row.name.startswith(("reproduction/", "pipeline/"))]
-    failed = any(row.state is not CheckState.PASSED for row in jobs)
-    kept = () if failed else tuple(jobs)
+    parts = [[row for row in known.checks if row.name.startswith(part)] for part in ("reproduction/", "pipeline/")]
+    passed = [rows for rows in parts if all(row.state is CheckState.PASSED for row in rows)]
+    failed = len(passed) < len(parts) or any(row.state is CheckState.FAILED for row in known.checks)
+    kept = tuple(row for rows in passed for row in rows) if known.of == of else ()
     return VerificationStatus(of=of, round=known.round + failed, checks=kept)
 
 

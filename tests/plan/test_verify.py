@@ -173,6 +173,26 @@ def test_a_retry_runs_what_failed_again() -> None:
     assert len({key.of for key in stage.asked if key.part is Part.REPRODUCTION}) == 2
 
 
+def test_a_retry_asks_pods_that_failed_again() -> None:
+    stage = stage_with(smoke=SMOKE)
+    stage.checks = failing(Part.SMOKE)
+    stage.run(until=lambda s: s.status.phase is Phase.ROLLED_BACK)
+    stage.checks = passing
+    stage.ask("retry").run(until=serving)
+    assert serving(stage)
+
+
+def test_a_retry_runs_no_job_again_that_passed() -> None:
+    stage = stage_with(reproduction=REPRODUCTION, pipeline=PIPELINE)
+    stage.checks = failing(Part.REPRODUCTION)
+    stage.run(until=lambda s: s.status.phase is Phase.ROLLED_BACK)
+    stage.checks = passing
+    stage.ask("retry").run(until=serving)
+    assert serving(stage)
+    assert len({key for key in stage.asked if key.part is Part.PIPELINE}) == 1
+    assert len({key for key in stage.asked if key.part is Part.REPRODUCTION}) == 2
+
+
 def test_a_bad_pod_born_while_serving_rolls_back() -> None:
     stage = stage_with(smoke=SMOKE)
     stage.run(until=serving)
@@ -194,6 +214,9 @@ def test_golden_requests_are_sent_again_and_a_wrong_answer_rolls_back() -> None:
     stage.run(until=lambda s: s.status.phase is Phase.ROLLED_BACK)
     assert stage.status.phase is Phase.ROLLED_BACK
     assert stage.status.red_flags[0].reason is Reason.GOLDEN_FAILED
+    stage.checks = passing
+    stage.ask("retry").run(until=serving)
+    assert serving(stage), "a wrong answer of an earlier epoch is not held against it"
 
 
 def test_a_stable_that_fails_its_own_test_starts_nothing_and_rejects_nobody() -> None:

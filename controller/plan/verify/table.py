@@ -1,6 +1,6 @@
 """The table of checks in status: brought up to what was found, row by row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -96,15 +96,25 @@ def _pods(situation: "Situation") -> tuple[VerifiedPod, ...]:
     before = {pod.uid: pod for pod in known.pods} if known else {}
     if situation.status.phase is Phase.ROLLED_BACK:
         return tuple(before.values())
-    for key, outcome in situation.verification.finished.items():
+    for key, outcome in _present(situation):
         pod = pod_of(key, situation.world)
-        if key.part is Part.SMOKE and "#" not in key.subject and pod is not None:
+        if "#" not in key.subject and pod is not None:
             before[pod.uid] = VerifiedPod(name=pod.name, uid=pod.uid, passed=outcome.failed is None)
     world = situation.world
     live = {pod.uid for pod in (*world.candidate_pods, *world.stable_pods, *world.backup_pods)}
     unread, candidates = not live, {pod.uid for pod in world.candidate_pods}
     listed = (pod for uid, pod in before.items() if unread or uid in live)
     return tuple(sorted(listed, key=lambda pod: (pod.uid not in candidates, pod.uid)))
+
+
+def _present(situation: "Situation") -> Iterator[tuple[CheckKey, Outcome]]:
+    """Yield the smoke tests that speak of what is asked now: not of other revisions, specs or rounds."""
+    status = situation.status
+    arms = ((status.candidate, ArmName.CANDIDATE), (status.stable, ArmName.STABLE), (status.backup, ArmName.STABLE))
+    asked = {check_key(Part.SMOKE, situation, revision, arm=arm).of for revision, arm in arms if revision is not None}
+    for key, outcome in situation.verification.finished.items():
+        if key.part is Part.SMOKE and key.of in asked:
+            yield key, outcome
 
 
 def _fold_part(situation: "Situation", part: Part, rows: Rows) -> Outcome | None:
@@ -160,9 +170,9 @@ def _outcomes(situation: "Situation", live: tuple[Pod, ...]) -> list[tuple[Pod, 
     """Outcomes of the candidate's pods, repetitions of the golden requests included, oldest first."""
     by_uid = {pod.uid: pod for pod in live}
     found: list[tuple[Pod, Outcome]] = []
-    for key, outcome in situation.verification.finished.items():
+    for key, outcome in _present(situation):
         uid, _, repeated = key.subject.partition("#")
-        if key.part is not Part.SMOKE or key.arm is not ArmName.CANDIDATE or uid not in by_uid:
+        if key.arm is not ArmName.CANDIDATE or uid not in by_uid:
             continue
         # A pod that is going, or gone, answers no repetition: Kubernetes has taken it out by itself.
         if by_uid[uid].ready or not repeated:
@@ -215,7 +225,7 @@ def _fold_stable(situation: "Situation", rows: Rows) -> object:
         return stable
     outcomes = [
         (pod, outcome)
-        for key, outcome in situation.verification.finished.items()
+        for key, outcome in _present(situation)
         if _is_of_stable(key)
         and (pod := pod_of(key, situation.world)) is not None
         and pod in situation.world.stable_pods
@@ -241,7 +251,7 @@ def _pods_tested(number: int) -> str:
 
 
 def _is_of_stable(key: CheckKey) -> bool:
-    return key.part is Part.SMOKE and key.arm is ArmName.STABLE and "#" not in key.subject
+    return key.arm is ArmName.STABLE and "#" not in key.subject
 
 
 def _fold_restored(situation: "Situation", rows: Rows) -> None:
