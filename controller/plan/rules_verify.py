@@ -12,7 +12,6 @@ from controller.plan.freeze import freeze
 from controller.plan.move import RETRY_SOON, move, wait
 from controller.plan.situation import Announcement, Decision, Situation
 from controller.plan.transitions import LIVE, Event
-from controller.plan.verify.findings import Part
 from controller.plan.verify.table import STABLE_ROW
 from controller.plan.verify.work import RESTORED, wanted
 from controller.plan.world import Problem
@@ -93,13 +92,11 @@ def unverified(situation: Situation) -> Decision | None:
 
 
 def _untested(situation: Situation) -> Decision | None:
-    """Wait while Kubernetes counts more ready pods of the candidate than were found and tested."""
+    """Wait while Kubernetes counts more ready pods of the candidate than were found, all of which are tested by now."""
     status, workload, verify = situation.status, situation.world.candidate, situation.spec.verify
     if workload is None or verify is None or verify.smoke is None:
         return None
-    known = {pod.uid for pod in status.verification.pods} if status.verification else set()
-    known |= {key.subject for key in situation.verification.finished if key.part is Part.SMOKE}
-    tested = sum(pod.uid in known for pod in situation.world.candidate_pods)
+    tested = sum(pod.address is not None for pod in situation.world.candidate_pods)
     if tested >= workload.ready:
         return None
     message = (

@@ -172,3 +172,24 @@ def test_what_a_person_must_mend_is_told_while_pods_wait_behind_their_gate_for_i
     stage.run(turns=10)
     assert stage.status.phase is Phase.VERIFYING
     assert (stage.status.reason, stage.status.message) == (Reason.INVALID_SPEC, stage.obstacle.message)
+
+
+@pytest.mark.parametrize("part", [Part.SMOKE, Part.PARITY, Part.PROVENANCE])
+def test_a_retry_asks_again_what_failed_though_neither_pods_nor_spec_have_changed(part: Part) -> None:
+    stage = stage_with(smoke=SMOKE, parity={"require": ["Images"]}, provenance={"dataDigest": "sha256:1"})
+    stage.checks = failing(part)
+    stage.run(until=refused)
+    assert refused(stage)
+    stage.checks = passing  # say, a ConfigMap, or a tag in the registry, was mended
+    stage.ask("retry").run(turns=60, until=serving)
+    assert serving(stage)
+
+
+def test_what_passed_in_an_epoch_is_asked_again_in_the_next_one() -> None:
+    stage = stage_with(smoke=SMOKE)
+    stage.run(until=serving)
+    stage.ask("abort").run(until=refused)
+    stage.checks = failing(Part.SMOKE)  # say, the ConfigMap with golden requests was edited
+    stage.ask("retry").run(turns=60, until=serving)
+    assert refused(stage)
+    assert stage.status.epoch == 2

@@ -59,11 +59,16 @@ def aligned(situation: "Situation") -> "Situation":
 
 
 def check_key(part: Part, situation: "Situation", revision: Revision, *, arm: ArmName, subject: str = "") -> CheckKey:
-    """Return the key of a check of a revision; what other parts of the spec say does not enter."""
+    """Return the key of a check of a revision; what other parts of the spec say does not enter.
+
+    Jobs are made again only where a person retries what they have not proven; everything else is asked in every epoch,
+    because pods, ConfigMaps and registries may have changed since.
+    """
     spec, known = situation.spec, situation.status.verification
     rounds = known.round if known is not None else 0
+    attempt = rounds if part in (Part.REPRODUCTION, Part.PIPELINE) else situation.status.epoch
     own = _part_of(spec.verify, part)
-    of = _hash(revision.deployment, revision.hash, spec.model.to_json(), own, rounds)
+    of = _hash(revision.deployment, revision.hash, spec.model.to_json(), own, attempt)
     return CheckKey(part=part, arm=arm, of=of, subject=subject)
 
 
