@@ -99,7 +99,8 @@ TABLE = (
         verify=from_config_map,
         before=golden("- {name: one"),
         sentence="ConfigMap {name} of verify.smoke.configMap: key 0.yaml of the golden ConfigMap is neither JSON nor "
-        "YAML: while parsing a flow mapping in \"<unicode string>\", line 1, column 3 did not find expected ',' or '}' in "
+        "YAML: while parsing a flow mapping in \"<unicode string>\", line 1, column 3 did not find expected ',' or "
+        "'}' in "
         '"<unicode string>", line 2, column 1',
         mend=golden(GOLDEN),
     ),
