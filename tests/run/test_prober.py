@@ -11,7 +11,7 @@ import pytest
 from controller.plan.verify.findings import CheckKey, Outcome, Part
 from controller.plan.world import ArmName
 from controller.run.key import Key
-from controller.run.verification.prober import Prober
+from controller.run.verification.prober import ROLLOUTS, Prober
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ONE, OTHER = Key("team", "one"), Key("team", "other")
@@ -68,4 +68,15 @@ def test_what_found_no_room_begins_once_another_check_has_ended(stuck: Stuck) ->
     assert ended.wait(10)
     assert not prober.takes("uid", check(0))
     assert prober.takes("uid", check(1))
+    prober.stop()
+
+
+def test_what_is_remembered_is_bounded_over_rollouts_that_come_and_go() -> None:
+    prober = Prober(lambda _: None, threads=1)
+    for number in range(ROLLOUTS + 1):
+        prober.note(f"uid-{number}", check(0), Outcome((), at=NOW))
+        prober.note("uid-0", check(number), Outcome((), at=NOW))
+    assert check(ROLLOUTS) in prober.finished("uid-0")
+    assert not prober.finished("uid-1")
+    assert prober.finished(f"uid-{ROLLOUTS}")
     prober.stop()

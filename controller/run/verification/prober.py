@@ -20,6 +20,8 @@ RETRY_AFTER: Final = 15.0
 """Seconds until a check that could not be carried out is tried again."""
 KEPT: Final = 500
 """Outcomes that are remembered per rollout; older ones are in status."""
+ROLLOUTS: Final = 500
+"""Rollouts of which outcomes are remembered: those that were checked last, whether they still exist or not."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Prober:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[tuple[str, CheckKey], Future[Outcome]] = {}
-        self._finished: dict[str, OrderedDict[CheckKey, Outcome]] = {}
+        self._finished: OrderedDict[str, OrderedDict[CheckKey, Outcome]] = OrderedDict()
         self._broken: dict[str, dict[CheckKey, tuple[float, str]]] = {}
 
     def stopping(self) -> bool:
@@ -90,6 +92,10 @@ class Prober:
             finished[check] = outcome
             while len(finished) > KEPT:
                 finished.popitem(last=False)
+            self._finished.move_to_end(uid)
+            while len(self._finished) > ROLLOUTS:
+                forgotten, _ = self._finished.popitem(last=False)
+                self._broken.pop(forgotten, None)
 
     def finished(self, uid: str) -> Mapping[CheckKey, Outcome]:
         """Return the outcomes of a rollout's checks that ended in this process."""
@@ -106,16 +112,6 @@ class Prober:
         with self._lock:
             found = self._broken.get(uid, {})
             return next((told for check, (_, told) in found.items() if check in among), None)
-
-    def forget(self, uid: str, *, but: Collection[CheckKey] = ()) -> None:
-        """Drop what is known of a rollout's checks, except for some."""
-        with self._lock:
-            kept = OrderedDict((check, found) for check, found in self._finished.get(uid, {}).items() if check in but)
-            self._broken.pop(uid, None)
-            if kept:
-                self._finished[uid] = kept
-            else:
-                self._finished.pop(uid, None)
 
     def _takes(self, uid: str, check: CheckKey) -> bool:
         if self.stopping() or (uid, check) in self._running or check in self._finished.get(uid, ()):
