@@ -129,7 +129,8 @@ def test_four_points_less_accurate_a_model_is_taken_back(courses: dict[str, Futu
     assert percent(accuracy["interval"][0]) > 0
     assert course.metrics["errors"]["rates"] == {"stable": "0.0000%", "candidate": "0.0000%"}
     assert course.messages["JudgedWorse"].startswith("Worse: accuracy")
-    assert any(forecast.startswith("Worse, if accuracy goes on") for forecast in course.forecasts), course.forecasts
+    told = "Worse, if the difference of accuracy stays"
+    assert any(forecast.startswith(told) for forecast in course.forecasts), course.forecasts
 
 
 def test_slower_a_model_without_errors_is_taken_back_by_its_histogram(courses: dict[str, Future[Course]]) -> None:
