@@ -53,7 +53,7 @@ def _condition(fact: Fact, before: Condition | None, *, generation: int, now: da
 
 _AT_REST = frozenset({Phase.IDLE, Phase.ROLLED_BACK, Phase.STALLED, Phase.SUSPENDED})
 _FAILED = frozenset({Phase.ROLLED_BACK, Phase.STALLED})
-_BLIND = frozenset({Reason.PROMETHEUS_UNREACHABLE, Reason.PROMETHEUS_ANSWER_INVALID})
+_BLIND = frozenset({Reason.PROMETHEUS_UNREACHABLE, Reason.PROMETHEUS_ANSWER_INVALID, Reason.INVALID_SPEC})
 """Why no request may be diverted yet, and a person has to look."""
 
 
