@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import CHECKOUT
-from tests.e2e.scene import Json, Scene
+from tests.e2e.scene import Json, Scene, model
+from tests.e2e.verify.candidates import faulty, rollout_of, route_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.last]
 
@@ -58,6 +59,25 @@ def test_the_operator_asks_for_nothing_that_it_may_not(operator: Scene) -> None:
     assert denied == set()
 
 
+@pytest.fixture
+def refused_twice(scene: Scene) -> None:
+    """What no other scene makes the operator do: tell the same event again, and prune a record."""
+    name, carried, declared = "elsewhere", {"dataDigest": "sha256:1"}, {"dataDigest": "sha256:2"}
+    scene.apply(*model("v1", 1), *faulty(name, annotations=carried), route_of(scene, name))
+    scene.apply(rollout_of(name, {"provenance": declared}, historyLimit=1))
+    for epoch in (1, 2):
+        scene.wait(f"refused in epoch {epoch}", lambda each, epoch=epoch: _refused_in(each, name) == epoch)
+        request = json.dumps({"id": str(epoch), "epoch": epoch, "action": "retry", "reason": "a test"})
+        if epoch == 1:
+            scene.kubectl("annotate", "mro", name, f"modelrollout.dev/request={request}")
+
+
+def _refused_in(scene: Scene, name: str) -> int | None:
+    status = scene.get("mro", name).get("status", {})
+    return status.get("epoch") if status.get("phase") == "RolledBack" else None
+
+
+@pytest.mark.usefixtures("refused_twice")
 def test_every_right_is_needed(operator: Scene) -> None:
     used = {right for event in asked(operator.layout.audit_log) if (right := right_of(event)) is not None}
     assert len(used) > 20

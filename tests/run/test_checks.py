@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from controller.api.verdicts import CheckState
-from controller.observe.cluster import ClusterPort, Json, Kind
+from controller.observe.cluster import ClusterPort, Forbidden, Json, Kind
 from controller.observe.workloads import Workloads
 from controller.plan.situation import Situation, Subject
 from controller.plan.verify.findings import CheckKey, Finding, Part
@@ -19,6 +19,7 @@ from controller.run.verification.carried import ProvenanceCheck
 from controller.run.verification.orders import ObstacleError, smoke_order
 from controller.run.verification.pods import SmokeCheck
 from controller.run.verification.prober import Prober
+from controller.run.verification.verifier import Verifier
 from tests.plan.stage import SCRAPE, START, Stage, spec_with, workload
 
 if TYPE_CHECKING:
@@ -159,6 +160,18 @@ def test_golden_requests_are_fetched_only_for_a_test_that_begins() -> None:
     for number in range(3):
         check(situation, key_of(Part.SMOKE, f"uid-{number}"))
     assert shelf.read == ["configmaps/golden"]
+    asked.stop()
+
+
+def test_an_api_server_that_refuses_holds_the_check_and_not_the_turn() -> None:
+    def forbidden(_situation: Situation, _key: CheckKey) -> tuple[Finding, ...]:
+        raise Forbidden('configmaps "golden" is forbidden', status=403)
+
+    situation = situation_with((running(0),), smoke={"configMap": "golden"})
+    asked = prober()
+    obstacle = Verifier(cluster(Shelf({})), asked, {Part.SMOKE: forbidden}).gather(situation).verification.obstacle
+    assert obstacle is not None
+    assert obstacle.message == 'The smoke check cannot begin: configmaps "golden" is forbidden'
     asked.stop()
 
 

@@ -37,6 +37,10 @@ def newest_pod(scene: Scene, name: str) -> Json:
     return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
+def _is(pod: Json, condition: str) -> bool:
+    return any(each["type"] == condition and each["status"] == "True" for each in pod["status"]["conditions"])
+
+
 def give_birth_to_a_bad_pod(scene: Scene, name: str) -> Json:
     """Let the candidate have a second pod, which answers NaN, and wait until that ended its rollout."""
     scene.kubectl("patch", "configmap", f"fault-{name}", "--type=merge", "-p", '{"data":{"fault":"nan"}}')
@@ -59,9 +63,12 @@ def test_a_bad_pod_ends_the_rollout(stage: Scene, name: str) -> None:
 
 
 def test_behind_the_gate_it_was_never_ready(stage: Scene) -> None:
+    stage.wait(
+        "the bad pod's container is ready, so that only the gate keeps it from serving",
+        lambda scene: _is(newest_pod(scene, "gated"), "ContainersReady"),
+    )
     pod = newest_pod(stage, "gated")
     conditions = {each["type"]: each for each in pod["status"]["conditions"]}
-    assert conditions["ContainersReady"]["status"] == "True", "expected a pod that would serve without the gate"
     assert conditions["Ready"]["status"] == "False"
     assert conditions.get("modelrollout.dev/verified", {}).get("status") != "True"
     slices = json.loads(stage.kubectl("get", "endpointslices", "-o", "json"))["items"]
