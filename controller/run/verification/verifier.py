@@ -32,8 +32,7 @@ class Verifier:
     def gather(self, situation: Situation) -> Situation:
         """Begin what is wanted and not begun; return the situation with what was found so far.
 
-        Raises:
-            ClusterError: the API server could not be asked; the turn is tried again.
+        Nothing is raised: while the candidate serves, a check that cannot begin must not keep a red flag from acting.
         """
         if situation.spec.verify is None:
             return situation
@@ -49,6 +48,8 @@ class Verifier:
                 running[key] = self._checks[key.part](situation, key)
             except ObstacleError as error:
                 obstacles.append(error.problem)
+            except ClusterError as error:
+                obstacles.append(Problem(Reason.CHECKS_RUNNING, f"The {key.part} check cannot begin: {error.message}"))
         broken = self._prober.broken(uid, due)
         if broken is not None:
             obstacles.append(Problem(Reason.CHECKS_RUNNING, broken))
