@@ -60,16 +60,17 @@ def test_the_operator_asks_for_nothing_that_it_may_not(operator: Scene) -> None:
 
 
 @pytest.fixture
-def refused_twice(scene: Scene) -> None:
-    """What no other scene makes the operator do: tell the same event again, and prune a record."""
+def refused_twice(scene: Scene, operator: Scene) -> None:
+    """What no other scene makes the operator do: tell an event of its predecessor again, and prune a record."""
     name, carried, declared = "elsewhere", {"dataDigest": "sha256:1"}, {"dataDigest": "sha256:2"}
     scene.apply(*model("v1", 1), *faulty(name, annotations=carried), route_of(scene, name))
     scene.apply(rollout_of(name, {"provenance": declared}, historyLimit=1))
-    for epoch in (1, 2):
-        scene.wait(f"refused in epoch {epoch}", lambda each, epoch=epoch: _refused_in(each, name) == epoch)
-        request = json.dumps({"id": str(epoch), "epoch": epoch, "action": "retry", "reason": "a test"})
-        if epoch == 1:
-            scene.kubectl("annotate", "mro", name, f"modelrollout.dev/request={request}")
+    scene.wait("refused", lambda each: _refused_in(each, name) == 1)
+    operator.kubectl("rollout", "restart", "deployment", "modelrollout")
+    operator.kubectl("rollout", "status", "deployment", "modelrollout", "--timeout=170s")
+    request = json.dumps({"id": "again", "epoch": 1, "action": "retry", "reason": "a test"})
+    scene.kubectl("annotate", "mro", name, f"modelrollout.dev/request={request}")
+    scene.wait("refused again", lambda each: _refused_in(each, name) == 2)
 
 
 def _refused_in(scene: Scene, name: str) -> int | None:
